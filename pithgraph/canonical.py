@@ -1,0 +1,267 @@
+"""Canonical JSON: strict decoding, exact encoding, and the digest (SPEC §1).
+
+What lives here: bytes to value and value to bytes. What must not: any knowledge of events,
+papers or documents; limits that hold for events alone are in `events`.
+
+Two decoders stand side by side. `_decode_strictly` is the rule: it accepts exactly what SPEC
+§1 accepts and says where it stops. `_decode_fast` is CPython's own scanner with hooks; it may
+give up on anything, and may only accept what the rule accepts, with the same value. So `decode`
+asks the fast one, and whatever that one does not accept, the rule decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from typing import Any, Final, NoReturn
+
+from pithgraph.errors import DecodeError, EncodeError
+
+MAX_DEPTH: Final = 64
+MAX_INTEGER_DIGITS: Final = 4300
+MAX_LINE_BYTES: Final = 8 * 1024 * 1024
+MAX_DOCUMENT_BYTES: Final = 2 * 1024 * 1024 * 1024
+
+_BOM: Final = b"\xef\xbb\xbf"
+_SPACE: Final = re.compile(r"[ \t\n\r]*+")
+# Possessive, so that a string of many megabytes leaves no marks to backtrack to.
+_STRING: Final = re.compile(
+    r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
+)
+_NUMBER: Final = re.compile(r"-?+(?:0|[1-9][0-9]*+)(\.[0-9]++)?+([eE][+-]?+[0-9]++)?+")
+_WORD: Final = re.compile(r"[A-Za-z]++")
+_WORDS: Final = {"true": True, "false": False, "null": None}
+_CLOSERS: Final = {"{": "}", "[": "]"}
+
+_SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_LONG_INTEGER: Final = re.compile(f"[0-9]{{{MAX_INTEGER_DIGITS + 1}}}")
+
+
+def decode(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
+    """The one JSON value in `data`, decoded strictly (SPEC §1).
+
+    Raises DecodeError with a reason of `DECODE_REASONS` and the place of the fault.
+    """
+    if len(data) > max_bytes:
+        raise DecodeError("too_large", f"{len(data)} bytes, the limit is {max_bytes}", 1, 1)
+    if data.startswith(_BOM):
+        raise DecodeError("byte_order_mark", "save the text as UTF-8 without it", 1, 1)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise DecodeError("invalid_utf8", error.reason, line, column) from None
+    try:
+        return _decode_fast(text)
+    except (ValueError, RecursionError):
+        return _decode_strictly(text)
+
+
+def encode(value: Any) -> bytes:
+    """The canonical bytes of a value as `decode` gives it (SPEC §1).
+
+    Raises EncodeError for what JSON cannot hold: other types, NaN, lone surrogates, cycles.
+    """
+    try:
+        return _ENCODER.encode(value).encode("utf-8")
+    except UnicodeEncodeError:
+        raise EncodeError("a string holds half of a surrogate pair") from None
+    except RecursionError:
+        raise EncodeError("the value nests too deep") from None
+    except (TypeError, ValueError) as error:
+        raise EncodeError(str(error)) from None
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in lower-case hex (SPEC §2)."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def join_object(members: dict[str, bytes]) -> bytes:
+    """The canonical bytes of an object whose members' values are canonical bytes already."""
+    return b"{%b}" % b",".join(b"%b:%b" % (encode(name), members[name]) for name in sorted(members))
+
+
+def join_array(items: list[bytes]) -> bytes:
+    """The canonical bytes of an array whose items are canonical bytes already."""
+    return b"[%b]" % b",".join(items)
+
+
+def depth_of(value: Any) -> int:
+    """How deep arrays and objects nest: 0 for a scalar, 1 for `[]`. Never recurses."""
+    depth = 0
+    level = [value] if isinstance(value, (dict, list)) else []
+    while level:
+        depth += 1
+        level = [
+            child
+            for container in level
+            for child in (container.values() if isinstance(container, dict) else container)
+            if isinstance(child, (dict, list))
+        ]
+    return depth
+
+
+_ENCODER: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
+# --- the fast decoder: may give up (ValueError, RecursionError), may not be wrong ------------
+
+
+def _decode_fast(text: str) -> Any:
+    if _SURROGATE_ESCAPE.search(text):
+        raise ValueError("surrogates, perhaps a good pair")
+    if len(text) > MAX_INTEGER_DIGITS and _LONG_INTEGER.search(text):
+        raise ValueError("perhaps an integer over the limit")
+    value = _DECODER.decode(text)
+    if text.count("{") + text.count("[") > MAX_DEPTH and depth_of(value) > MAX_DEPTH:
+        raise ValueError("too deep")
+    return value
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate name")
+    return members
+
+
+def _finite(token: str) -> float:
+    number = float(token)
+    if not math.isfinite(number):
+        raise ValueError("not finite")
+    return number
+
+
+def _no_constant(token: str) -> NoReturn:
+    raise ValueError(token)
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique_members, parse_float=_finite, parse_constant=_no_constant
+)
+
+
+# --- the rule: iterative, so that no caller's stack decides, and it knows where it is --------
+
+
+def _decode_strictly(text: str) -> Any:
+    """Decode by SPEC §1, or raise DecodeError at the first fault of the text."""
+    open_containers: list[tuple[Any, str]] = []  # the container, and the name that waits in it
+    position = _skip_space(text, 0)
+    if position == len(text):
+        _refuse(text, position, "no_value", "expected a JSON value")
+    while True:
+        # Here a value begins.
+        opener = text[position : position + 1]
+        if opener in _CLOSERS and opener:
+            if len(open_containers) == MAX_DEPTH:
+                _refuse(text, position, "too_deep", f"level {MAX_DEPTH + 1} opens here")
+            value: Any = {} if opener == "{" else []
+            position = _skip_space(text, position + 1)
+            if text.startswith(_CLOSERS[opener], position):
+                position += 1
+            else:
+                name = ""
+                if opener == "{":
+                    name, position = _name(text, position, value)
+                open_containers.append((value, name))
+                continue
+        else:
+            value, position = _scalar(text, position)
+        # Here a value has ended: it goes into what is open, which may end too.
+        while open_containers:
+            container, name = open_containers.pop()
+            if isinstance(container, dict):
+                container[name] = value
+            else:
+                container.append(value)
+            position = _skip_space(text, position)
+            closer = "}" if isinstance(container, dict) else "]"
+            if text.startswith(",", position):
+                position = _skip_space(text, position + 1)
+                if isinstance(container, dict):
+                    name, position = _name(text, position, container)
+                open_containers.append((container, name))
+                break
+            if not text.startswith(closer, position):
+                _refuse(text, position, "syntax", f"expected ',' or '{closer}'")
+            position += 1
+            value = container
+        else:
+            position = _skip_space(text, position)
+            if position != len(text):
+                _refuse(text, position, "trailing_data", "expected the end of the text")
+            return value
+
+
+def _name(text: str, position: int, container: dict[str, Any]) -> tuple[str, int]:
+    """A member's name and the place where its value begins."""
+    if not text.startswith('"', position):
+        _refuse(text, position, "syntax", "expected a member's name in double quotes")
+    name, end = _string(text, position)
+    if name in container:
+        _refuse(text, position, "duplicate_name", f"{_shown(name)} stands twice in one object")
+    end = _skip_space(text, end)
+    if not text.startswith(":", end):
+        _refuse(text, end, "syntax", "expected ':'")
+    return name, _skip_space(text, end + 1)
+
+
+def _scalar(text: str, position: int) -> tuple[Any, int]:
+    if text.startswith('"', position):
+        return _string(text, position)
+    if word := _WORD.match(text, position):
+        if word.group() in _WORDS:
+            return _WORDS[word.group()], word.end()
+        if word.group() in ("NaN", "Infinity"):
+            _refuse(text, position, "non_finite_number", word.group())
+        _refuse(text, position, "syntax", f"unknown word {_shown(word.group())}")
+    if text.startswith("-Infinity", position):
+        _refuse(text, position, "non_finite_number", "-Infinity")
+    token = _NUMBER.match(text, position)
+    if token is None:
+        _refuse(text, position, "syntax", "expected a value")
+    if token.group(1) or token.group(2):
+        number = float(token.group())
+        if not math.isfinite(number):
+            _refuse(text, position, "non_finite_number", "too large for a double")
+        return number, token.end()
+    digits = len(token.group().lstrip("-"))
+    if digits > MAX_INTEGER_DIGITS:
+        _refuse(text, position, "integer_too_long", f"{digits} digits")
+    return int(token.group()), token.end()
+
+
+def _string(text: str, position: int) -> tuple[str, int]:
+    token = _STRING.match(text, position)
+    if token is None:
+        _refuse(text, position, "syntax", "a string with a bad escape, a raw control or no end")
+    value: str = json.loads(token.group())
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        shown = f"U+{ord(value[error.start]):04X}"
+        _refuse(text, position, "lone_surrogate", f"{shown} stands alone in this string")
+    return value, token.end()
+
+
+def _skip_space(text: str, position: int) -> int:
+    found = _SPACE.match(text, position)
+    return found.end() if found else position
+
+
+def _shown(name: str) -> str:
+    """A string for an error message: short, escaped, safe to print on a terminal."""
+    return json.dumps(name if len(name) <= 80 else name[:77] + "...")
+
+
+def _refuse(text: str, position: int, reason: str, detail: str) -> NoReturn:
+    line = text.count("\n", 0, position) + 1
+    column = position - text.rfind("\n", 0, position)
+    raise DecodeError(reason, detail, line, column)

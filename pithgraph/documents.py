@@ -1,0 +1,306 @@
+"""The shapes of documents, as msgspec Structs, and telling documents apart (SPEC §4, §5, §8).
+
+What lives here: what each document must have and of which type. What must not: whether what it
+says is true. A Struct is a view: nothing is hashed, stored or emitted from one, so that unknown
+members are never lost; `Document.value` and canonical bytes keep everything.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from pithgraph.errors import Refused
+
+# --- forms of strings ------------------------------------------------------------------------
+
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+EventId = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
+FullPithNumber = Annotated[str, Meta(pattern=r"^pith:[0-9]{4}:[A-Z2-7]{26}\Z")]
+# 64 bytes: 85 free characters, one whose four unused bits are zero, two of padding.
+SignatureBase64 = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{85}[AQgw]==\Z")]
+
+# --- events (SPEC §5) ------------------------------------------------------------------------
+
+
+class Signer(Struct, frozen=True):
+    """Who signed. Further members are kept in the event, and not judged."""
+
+    key_id: str
+    public_key_fingerprint: str
+    signer_id: str
+    signer_type: str
+
+
+class Signature(Struct, frozen=True, forbid_unknown_fields=True):
+    """An event's signature: exactly these members, since it stands outside the event_id."""
+
+    algorithm: Literal["ed25519"]
+    key_id: str
+    signed_message: Literal["event_sha256_bytes"]
+    signature_b64: SignatureBase64
+
+
+class EventView(Struct, frozen=True):
+    """A well-formed event. What does not decode into this is `malformed` (SPEC §6, 1).
+
+    `payload` and `signer` are the canonical bytes of these members; that the payload is an object,
+    and the shape of the signer, are asked where they are read. `metadata`, `schema_version` and
+    `source` must be UNSET.
+    """
+
+    event_id: EventId
+    event_type: str
+    subject_pith_number: str
+    target: str
+    created_at: str
+    payload: Raw
+    signer: Raw
+    signature: Signature | None = None
+    previous_event_id: EventId | None = None
+    metadata: Raw | UnsetType = UNSET
+    schema_version: Raw | UnsetType = UNSET
+    source: Raw | UnsetType = UNSET
+
+
+# --- published documents (SPEC §4) -----------------------------------------------------------
+
+
+class AliasRow(Struct, frozen=True):
+    """One alias of a paper, as a document gives it; `created_at` is kept as it came."""
+
+    alias_kind: str
+    alias_value: str
+    created_at: str
+
+
+class Receipt(Struct, frozen=True):
+    """What is judged of a receipt (SPEC §3). Its dates and versions are not."""
+
+    key_id: str
+    algorithm: Literal["ed25519"]
+    signed_message: Literal["canonical_sha256_bytes"]
+    signature_b64: SignatureBase64
+    canonical_sha256: Sha256
+    public_key_fingerprint: str
+
+
+class SourceRef(Struct, frozen=True):
+    """Where a paper comes from."""
+
+    kind: Any
+    id: Any
+    version: Any
+
+
+class Record(Struct, frozen=True):
+    """`pith_number_record`."""
+
+    pith_number: str
+    short_pith_number: str
+    schema_version: str
+    canonical_sha256: str
+    source: dict[str, Any]
+    attestation_state: str
+    paper: dict[str, Any]
+    verification_status: dict[str, Any]
+    canonical_record: dict[str, Any]
+    receipt: dict[str, Any]
+    graph_snapshot: dict[str, Any]
+    aliases: list[Any]
+    events: list[Any]
+    formal_canon: dict[str, Any]
+    links: dict[str, Any]
+    agent_actions: dict[str, Any]
+
+
+class StateRow(Struct, frozen=True):
+    """One applied event in a bucket of a state."""
+
+    event_id: str
+    target: str
+    created_at: str
+    signer: dict[str, Any]
+    payload: dict[str, Any]
+
+
+class Current(Struct, frozen=True):
+    """`current` of a state: one list a bucket, the rest as named."""
+
+    canonical_record: dict[str, Any] | None
+    source_aliases: list[AliasRow]
+    graph_snapshots: list[StateRow]
+    author_attestations: list[StateRow]
+    timestamp_anchors: list[StateRow]
+    storage_attestations: list[StateRow]
+    citation_signatures: list[StateRow]
+    replication_records: list[StateRow]
+    corrections: list[StateRow]
+    mirror_hints: list[StateRow]
+    record_created: StateRow | None
+
+
+class StateDocument(Struct, frozen=True):
+    """`pith_open_graph_state`."""
+
+    state_version: str
+    pith_number: str
+    merge_version: str
+    event_count: int
+    valid_event_count: int
+    invalid_event_count: int
+    equivocation_count: int
+    current: Current
+    equivocations: list[dict[str, Any]]
+    invalid_events: list[dict[str, Any]]
+    applied_event_ids: list[str]
+    state_sha256: str
+
+
+class Bundle(Struct, frozen=True):
+    """`pith_open_graph_bundle`."""
+
+    bundle_version: str
+    pith_number: str
+    short_pith_number: str
+    canonical_record: dict[str, Any]
+    canonical_sha256: str
+    source: dict[str, Any]
+    source_aliases: list[Any]
+    events: list[Any]
+
+
+class AliasDocument(Struct, frozen=True):
+    """A bare document of a paper's aliases (ours)."""
+
+    pith_number: str
+    source_aliases: list[Any]
+
+
+class PublishedKey(Struct, frozen=True):
+    """`public_key` of a mirror in a manifest."""
+
+    key_id: str
+    algorithm: str
+    format: str
+    public_key_b64: str
+    public_key_hex: str
+    fingerprint_sha256_hex: str
+    fingerprint_sha256_b32_first128bits: str
+
+
+class Mirror(Struct, frozen=True):
+    """One mirror of a manifest."""
+
+    name: str
+    mirror_type: str
+    base_url: str
+    bundle_pattern: str
+    state_pattern: str
+    well_known_pattern: str
+    public_key: PublishedKey
+    status: str
+
+
+class Manifest(Struct, frozen=True):
+    """`pith_mirror_manifest`."""
+
+    manifest_version: str
+    generated_at: str
+    merge_version: str
+    mirrors: list[Mirror]
+
+
+# --- documents of ours (SPEC §6, §8) ---------------------------------------------------------
+
+
+class KeyEntry(Struct, frozen=True):
+    """One key of a keyring file. An absent member is UNSET; null is refused."""
+
+    key_id: str
+    algorithm: Literal["ed25519"]
+    public_key_b64: str
+    public_key_fingerprint: str
+    signer_id: str
+    signer_type: str
+    valid_from: str | UnsetType = UNSET
+    valid_until: str | UnsetType = UNSET
+    revoked: bool = False
+
+
+class KeyringDocument(Struct, frozen=True):
+    """A keyring file."""
+
+    keys: list[KeyEntry]
+
+
+class ProofDocument(Struct, frozen=True):
+    """`pith_equivocation_proof`: two whole signed events, ascending by event_id."""
+
+    proof_version: Literal["1.0"]
+    rule: Literal["same_slot", "fork"]
+    slot: dict[str, Any]
+    public_key_b64: str
+    events: tuple[dict[str, Any], dict[str, Any]]
+
+
+# --- telling them apart ----------------------------------------------------------------------
+
+# (member, its value, what the document is called) in the order in which they are tried.
+_TYPES: Final = (
+    ("proof_type", "pith_equivocation_proof"),
+    ("bundle_type", "pith_open_graph_bundle"),
+    ("state_type", "pith_open_graph_state"),
+    ("record_type", "pith_number_record"),
+    ("manifest_type", "pith_mirror_manifest"),
+)
+
+EVENT: Final = "event"
+ALIAS: Final = "alias"
+ALIASES: Final = "aliases"
+KEYRING: Final = "keyring"
+LIST: Final = "list"
+PROOF, BUNDLE, STATE, RECORD, MANIFEST = (name for _, name in _TYPES)
+
+
+class Document(NamedTuple):
+    """A decoded value and what it is: one of the names above."""
+
+    type: str
+    value: Any
+
+
+def classify(value: Any) -> Document:
+    """What a decoded value is. An event is whatever names a subject, so that nothing that an
+    event carries beside it can make it something else. Raises Refused."""
+    if isinstance(value, list):
+        return Document(LIST, value)
+    if not isinstance(value, dict):
+        raise Refused("not_an_object", f"found {type(value).__name__}")
+    if "subject_pith_number" in value:
+        return Document(EVENT, value)
+    if value.keys() == {"alias"}:
+        return Document(ALIAS, value)
+    for member, name in _TYPES:
+        if value.get(member) == name:
+            return Document(name, value)
+    if isinstance(value.get("keys"), list):
+        return Document(KEYRING, value)
+    if "pith_number" in value and "source_aliases" in value:
+        return Document(ALIASES, value)
+    if "event_type" in value:
+        raise Refused("no_subject", "the event has no subject_pith_number")
+    raise Refused("unknown_document", "members: " + ", ".join(sorted(map(repr, value))[:8])[:200])
+
+
+Shape = TypeVar("Shape")
+
+
+def view(value: Any, shape: type[Shape]) -> Shape:
+    """A decoded value seen as `shape`. Raises Refused("wrong_shape") naming the member."""
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        raise Refused("wrong_shape", str(error)) from None

@@ -1,0 +1,316 @@
+"""The deterministic merge: judged events and alias rows to the state of one paper (SPEC §7).
+
+What lives here: deduplication, equivocations, the applied order, the state document and its
+hashes. What must not: verdicts (`validation`), storage, and views that no hash covers.
+
+The rules, in SPEC's order; each function below cites its own:
+1. One valid event per event_id, one invalid event per digest.
+2. Who says two things in one slot at once has said neither; forks are reported.
+3. The applied events stand in the order (created_at, event_id).
+4. Only derivable aliases, each with its earliest time.
+Nothing depends on the order in which events arrive: every choice is by a key of the event itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from pithgraph.canonical import decode, digest, encode, join_array, join_object
+from pithgraph.documents import EventView
+from pithgraph.events import Event
+from pithgraph.identifiers import alias_time, derive_aliases, parse_pith_number
+from pithgraph.keyring import Keyring
+from pithgraph.kinds import KINDS, LIST_BUCKETS, RECORD_CREATED, RecordCreated
+from pithgraph.validation import Assurance, Judged, Verdict, establish, judge
+
+MERGE_VERSION: Final = "pith-open-graph-merge-v1"
+STATE_TYPE: Final = "pith_open_graph_state"
+STATE_VERSION: Final = "1.0"
+
+SAME_SLOT: Final = "same_slot"
+FORK: Final = "fork"
+
+
+class PaperAlias(NamedTuple):
+    """An alias row of the paper that is merged; `created_at` as it came (SPEC §4)."""
+
+    kind: str
+    value: str
+    created_at: str
+
+
+class Equivocation(NamedTuple):
+    """One row of `equivocations`: a key that said two things at once (SPEC §7, 2)."""
+
+    rule: str
+    public_key_fingerprint: str
+    slot: dict[str, str]
+    event_ids: tuple[str, ...]
+
+    @property
+    def canonical(self) -> bytes:
+        """The row's canonical bytes, by which rows are sorted."""
+        return encode({**self._asdict(), "event_ids": list(self.event_ids)})
+
+
+class InvalidEvent(NamedTuple):
+    """One row of `invalid_events`, and beside it what the reason is about."""
+
+    event_id: str | None
+    event_sha256: str
+    reason: str
+    detail: str
+
+
+class State(NamedTuple):
+    """The state of one paper, and what it was computed under.
+
+    `canonical` is the state document's canonical bytes, `state_sha256` included. `core_sha256`,
+    `keyring_sha256`, `assurance`, `applied_as_stated` and the details of `invalid_events` stand
+    beside the document, never in it.
+    """
+
+    pith_number: str
+    state_sha256: str
+    core_sha256: str
+    keyring_sha256: str
+    assurance: Assurance
+    event_count: int
+    valid_event_count: int
+    invalid_event_count: int
+    equivocation_count: int
+    applied_as_stated: int
+    equivocations: tuple[Equivocation, ...]
+    invalid_events: tuple[InvalidEvent, ...]
+    canonical: bytes
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The state document as a decoded value; a new one at every call."""
+        document: dict[str, Any] = json.loads(self.canonical)
+        return document
+
+
+def merge_events(
+    pith_number: str,
+    events: Iterable[Event],
+    aliases: Iterable[PaperAlias],
+    keyring: Keyring,
+    assurance: Assurance = "verified",
+    as_of: str | None = None,
+) -> State:
+    """Establish, judge and merge the events of one paper, from scratch (SPEC §6, §7).
+
+    Events whose subject is another paper take no part.
+    """
+    judged = (
+        Judged(event, judge(event, establish(event, keyring), keyring, assurance))
+        for event in events
+        if event.subject == pith_number
+    )
+    return merge(pith_number, judged, aliases, keyring.sha256, assurance, as_of)
+
+
+def merge(
+    pith_number: str,
+    judged: Iterable[Judged],
+    aliases: Iterable[PaperAlias],
+    keyring_sha256: str,
+    assurance: Assurance,
+    as_of: str | None = None,
+) -> State:
+    """The state of one paper (SPEC §7), byte for byte the same in whatever order its events and
+    alias rows come, however often.
+
+    All of `judged` must be about this paper and judged under the keyring and assurance named.
+    `as_of` is a §5 timestamp: later events and rows, and events without a timestamp, are left out.
+    """
+    if as_of is not None:
+        judged = (one for one in judged if (at := one.event.timestamp) is not None and at <= as_of)
+    valid, invalid = _deduplicate(judged)
+    verified = [one for one in valid.values() if not one.stated]
+    equivocations, withheld = _equivocations(verified)
+    taken = {_slot(one) for one in verified}
+    applied = sorted(
+        (
+            one
+            for one in valid.values()
+            if (_slot(one) not in taken if one.stated else one.event_id not in withheld)
+        ),
+        key=lambda one: (one.view.created_at, one.event_id),
+    )
+    record = _canonical_record(valid.values())
+    invalid_rows = [_invalid_row(digest_, *invalid[digest_]) for digest_ in sorted(invalid)]
+
+    current = _buckets(applied)
+    current["canonical_record"] = record or b"null"
+    core_current = join_object(current)
+    current["source_aliases"] = _source_aliases(pith_number, record, aliases, as_of)
+    members = {
+        "applied_event_ids": encode([one.event_id for one in applied]),
+        "current": join_object(current),
+        "equivocation_count": encode(len(equivocations)),
+        "equivocations": join_array([row.canonical for row in equivocations]),
+        "event_count": encode(len(valid) + len(invalid)),
+        "invalid_event_count": encode(len(invalid)),
+        "invalid_events": encode(
+            [
+                {"event_id": row.event_id, "event_sha256": row.event_sha256, "reason": row.reason}
+                for row in invalid_rows
+            ]
+        ),
+        "merge_version": encode(MERGE_VERSION),
+        "pith_number": encode(pith_number),
+        "state_type": encode(STATE_TYPE),
+        "state_version": encode(STATE_VERSION),
+        "valid_event_count": encode(len(valid)),
+    }
+    core = {name: members[name] for name in _CORE_MEMBERS} | {"current": core_current}
+    state_sha256 = digest(join_object(members))
+    return State(
+        pith_number=pith_number,
+        state_sha256=state_sha256,
+        core_sha256=digest(join_object(core)),
+        keyring_sha256=keyring_sha256,
+        assurance=assurance,
+        event_count=len(valid) + len(invalid),
+        valid_event_count=len(valid),
+        invalid_event_count=len(invalid),
+        equivocation_count=len(equivocations),
+        applied_as_stated=sum(one.stated for one in applied),
+        equivocations=tuple(equivocations),
+        invalid_events=tuple(invalid_rows),
+        canonical=join_object(members | {"state_sha256": encode(state_sha256)}),
+    )
+
+
+# SPEC §7, 7; `current` is added without its source_aliases.
+_CORE_MEMBERS: Final = ("applied_event_ids", "equivocations", "merge_version", "pith_number")
+
+
+class _Valid(NamedTuple):
+    event: Event
+    view: EventView
+    event_id: str
+    fingerprint: str
+    stated: bool
+
+
+_Slot = tuple[str, str, str, str]
+
+
+def _slot(one: _Valid) -> _Slot:
+    """Where a key may say one thing: its fingerprint, event_type, target and created_at."""
+    return one.fingerprint, one.view.event_type, one.view.target, one.view.created_at
+
+
+def _deduplicate(
+    judged: Iterable[Judged],
+) -> tuple[dict[str, _Valid], dict[bytes, tuple[Event, Verdict]]]:
+    """SPEC §7, 1: valid events by event_id, invalid ones by digest."""
+    valid: dict[str, _Valid] = {}
+    invalid: dict[bytes, tuple[Event, Verdict]] = {}
+    for event, verdict in judged:
+        if verdict.reason is not None:
+            invalid[event.sha256] = event, verdict
+            continue
+        view = event.view
+        assert view is not None  # a malformed event is never valid
+        fingerprint = event.signer.public_key_fingerprint
+        one = _Valid(event, view, view.event_id, fingerprint, verdict.stated)
+        other = valid.get(one.event_id)
+        if other is None or _rank(one) < _rank(other):
+            valid[one.event_id] = one
+    return valid, invalid
+
+
+def _rank(one: _Valid) -> tuple[bool, bytes]:
+    """Of two valid events with one event_id, the lesser stays."""
+    return one.stated, one.event.sha256
+
+
+def _equivocations(verified: Iterable[_Valid]) -> tuple[list[Equivocation], set[str]]:
+    """SPEC §7, 2 and 6: the rows, sorted, and the event_ids that are withheld."""
+    slots: defaultdict[_Slot, list[str]] = defaultdict(list)
+    forks: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in verified:
+        slots[_slot(one)].append(one.event_id)
+        if one.view.previous_event_id is not None:
+            forks[one.fingerprint, one.view.previous_event_id].append(one.event_id)
+    rows: list[Equivocation] = []
+    withheld: set[str] = set()
+    for (fingerprint, event_type, target, created_at), ids in slots.items():
+        if len(ids) > 1:
+            slot = {"event_type": event_type, "target": target, "created_at": created_at}
+            rows.append(Equivocation(SAME_SLOT, fingerprint, slot, tuple(sorted(ids))))
+            withheld.update(ids)
+    for (fingerprint, previous), ids in forks.items():
+        if len(ids) > 1:
+            slot = {"previous_event_id": previous}
+            rows.append(Equivocation(FORK, fingerprint, slot, tuple(sorted(ids))))
+    return sorted(rows, key=lambda row: row.canonical), withheld
+
+
+def _buckets(applied: Iterable[_Valid]) -> dict[str, bytes]:
+    """SPEC §7, 3: the rows of each bucket in the applied order, as canonical bytes."""
+    rows: dict[str, list[bytes]] = {bucket: [] for bucket in (*LIST_BUCKETS, RECORD_CREATED)}
+    for one in applied:
+        rows[KINDS[one.view.event_type].bucket].append(_row(one))
+    buckets = {bucket: join_array(rows[bucket]) for bucket in LIST_BUCKETS}
+    buckets[RECORD_CREATED] = rows[RECORD_CREATED][0] if rows[RECORD_CREATED] else b"null"
+    return buckets
+
+
+def _row(one: _Valid) -> bytes:
+    # Written out rather than joined by name: this runs once an event of every replay.
+    return b'{"created_at":"%b","event_id":"%b","payload":%b,"signer":%b,"target":%b}' % (
+        one.view.created_at.encode(),  # a timestamp and an id need no escapes
+        one.event_id.encode(),
+        bytes(one.view.payload),
+        bytes(one.view.signer),
+        encode(one.view.target),
+    )
+
+
+def _invalid_row(sha256: bytes, event: Event, verdict: Verdict) -> InvalidEvent:
+    assert verdict.reason is not None
+    return InvalidEvent(event.event_id, sha256.hex(), verdict.reason, verdict.detail)
+
+
+def _canonical_record(valid: Iterable[_Valid]) -> bytes | None:
+    """SPEC §7, 3: the record of any valid record_created; all of them hash to the subject."""
+    for one in valid:
+        if one.view.event_type == RECORD_CREATED:
+            payload = msgspec.json.decode(one.view.payload, type=RecordCreated)
+            return bytes(payload.canonical_record)
+    return None
+
+
+def _source_aliases(
+    pith_number: str,
+    record: bytes | None,
+    aliases: Iterable[PaperAlias],
+    as_of: str | None,
+) -> bytes:
+    """SPEC §7, 4: the derivable aliases for which a row exists, each with its earliest time."""
+    earliest: dict[tuple[str, str], str] = {}
+    for alias in aliases:
+        time = alias_time(alias.created_at)
+        if time is None or (as_of is not None and time > as_of):
+            continue
+        name = alias.kind, alias.value
+        if name not in earliest or time < earliest[name]:
+            earliest[name] = time
+    derivable = derive_aliases(parse_pith_number(pith_number), record and decode(record))
+    return encode(
+        [
+            {"alias_kind": a.kind, "alias_value": a.value, "created_at": earliest[a]}
+            for a in derivable
+            if a in earliest
+        ]
+    )
