@@ -1,0 +1,133 @@
+"""pithgraph: the deterministic merge of the Pith open graph.
+
+    import pithgraph
+
+    with pithgraph.LogWriter.open("my-log") as log:
+        pithgraph.ingest(log, ["fixtures/pith/state-N7NXYVEE.json"])
+        for state in pithgraph.replay(log, assurance="stated"):
+            print(state.pith_number, state.state_sha256)
+
+What stands in `__all__` is the public surface; everything else may change. Names are imported
+when they are first used, so that `pithgraph --version` does not load OpenSSL.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pithgraph.audit import Audited, Finding, audit_bytes, audit_value
+    from pithgraph.authoring import (
+        generate_private_key,
+        load_private_key,
+        save_private_key,
+        sign_event,
+    )
+    from pithgraph.canonical import decode, digest, encode
+    from pithgraph.errors import (
+        DecodeError,
+        EncodeError,
+        IdentifierError,
+        KeyringError,
+        LogError,
+        PithgraphError,
+        PrivateKeyError,
+        ProofError,
+        Refused,
+    )
+    from pithgraph.events import Event
+    from pithgraph.identifiers import PithNumber, parse_pith_number
+    from pithgraph.ingestion import Ingested, ingest
+    from pithgraph.keyring import Key, Keyring
+    from pithgraph.log import Log, LogWriter
+    from pithgraph.merge import Equivocation, InvalidEvent, PaperAlias, State, merge_events
+    from pithgraph.proofs import VerifiedProof, build_proof, verify_proof
+    from pithgraph.replaying import current_state, find_paper, replay
+    from pithgraph.sources import Limits, load_keyring
+
+_ROOMS = {
+    "audit": ("Audited", "Finding", "audit_bytes", "audit_value"),
+    "authoring": ("generate_private_key", "load_private_key", "save_private_key", "sign_event"),
+    "canonical": ("decode", "digest", "encode"),
+    "errors": (
+        "DecodeError",
+        "EncodeError",
+        "IdentifierError",
+        "KeyringError",
+        "LogError",
+        "PithgraphError",
+        "PrivateKeyError",
+        "ProofError",
+        "Refused",
+    ),
+    "events": ("Event",),
+    "identifiers": ("PithNumber", "parse_pith_number"),
+    "ingestion": ("Ingested", "ingest"),
+    "keyring": ("Key", "Keyring"),
+    "log": ("Log", "LogWriter"),
+    "merge": ("Equivocation", "InvalidEvent", "PaperAlias", "State", "merge_events"),
+    "proofs": ("VerifiedProof", "build_proof", "verify_proof"),
+    "replaying": ("current_state", "find_paper", "replay"),
+    "sources": ("Limits", "load_keyring"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [
+    "Audited",
+    "DecodeError",
+    "EncodeError",
+    "Equivocation",
+    "Event",
+    "Finding",
+    "IdentifierError",
+    "Ingested",
+    "InvalidEvent",
+    "Key",
+    "Keyring",
+    "KeyringError",
+    "Limits",
+    "Log",
+    "LogError",
+    "LogWriter",
+    "PaperAlias",
+    "PithNumber",
+    "PithgraphError",
+    "PrivateKeyError",
+    "ProofError",
+    "Refused",
+    "State",
+    "VerifiedProof",
+    "__version__",
+    "audit_bytes",
+    "audit_value",
+    "build_proof",
+    "current_state",
+    "decode",
+    "digest",
+    "encode",
+    "find_paper",
+    "generate_private_key",
+    "ingest",
+    "load_keyring",
+    "load_private_key",
+    "merge_events",
+    "parse_pith_number",
+    "replay",
+    "save_private_key",
+    "sign_event",
+    "verify_proof",
+]
+
+
+def __getattr__(name: str) -> Any:
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module 'pithgraph' has no attribute {name!r}")
+    return getattr(import_module(f"pithgraph.{room}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,128 @@
+"""The command line: one file a verb, each thin.
+
+What lives here: the group, and what every failure becomes for a user. What must not: anything
+about truth. A verb's module is imported when the verb is used.
+
+Exit codes (SPEC §11): 0 fine, 1 a check failed, 2 wrong usage, 3 some input was unreadable or
+refused, 4 the log is damaged, locked or of another format, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from pithgraph import __version__
+from pithgraph.errors import (
+    IdentifierError,
+    KeyringError,
+    LogError,
+    PithgraphError,
+    ProofError,
+)
+
+FINE, FAILED, USAGE, REFUSED, LOG, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+_VERBS = ("audit", "ingest", "proof", "replay", "state")
+_CODES: tuple[tuple[type[PithgraphError], int], ...] = (
+    (LogError, LOG),
+    (IdentifierError, USAGE),
+    (ProofError, FAILED),
+    (KeyringError, REFUSED),
+    (PithgraphError, REFUSED),
+)
+
+
+class _Verbs(click.Group):
+    """The verbs, each imported from its own module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _VERBS:
+            return None
+        command: click.Command = import_module(f"pithgraph.cli.{name}").command
+        return command
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pithgraph", message="%(prog)s %(version)s")
+def pithgraph() -> None:
+    """Replay and audit the signed events of the Pith open graph.
+
+    \b
+    pithgraph audit fixtures/pith
+    pithgraph ingest --log my-log bundles/
+    pithgraph replay --log my-log
+    """
+
+
+class OutputClosed(Exception):
+    """Whoever read our output has gone; there is nobody to tell."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with a code of SPEC §11."""
+    for stream in (sys.stdout, sys.stderr):
+        # What cannot be written in the terminal's encoding is escaped, never a traceback.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code = pithgraph.main(arguments, prog_name="pithgraph", standalone_mode=False)
+        return int(code or FINE)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; every finished batch is kept, run it again to go on", err=True)
+        return INTERRUPTED
+    except OutputClosed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return REFUSED
+    except PithgraphError as error:
+        say(f"error: {error}")
+        return next(code for kind, code in _CODES if isinstance(error, kind))
+    except (OSError, MemoryError) as error:
+        say(f"error: {error or type(error).__name__}")
+        return REFUSED
+
+
+def out(text: str) -> None:
+    """One line of a result, on standard output."""
+    try:
+        click.echo(printable(text))
+    except BrokenPipeError:
+        raise OutputClosed from None
+
+
+def out_bytes(data: bytes) -> None:
+    """A result that is bytes, exactly as they are."""
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise OutputClosed from None
+
+
+def say(text: str) -> None:
+    """One line for a person, on standard error."""
+    click.echo(printable(text), err=True)
+
+
+def printable(text: str) -> str:
+    """The text with everything escaped that could steer a terminal."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )

@@ -1,0 +1,75 @@
+"""`pithgraph audit`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import click
+
+from pithgraph.audit import Finding, audit_bytes
+from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
+from pithgraph.errors import DecodeError, Refused
+from pithgraph.sources import Limits, Unreadable, load_keyring, read_sources
+
+
+@click.command("audit")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@options.keyring
+@options.limits
+@options.json_lines
+def command(
+    paths: tuple[str, ...],
+    keyring_path: str | None,
+    max_line: int,
+    max_document: int,
+    as_json: bool,
+) -> int:
+    """Check published documents against themselves and the keyring, offline.
+
+    PATH is a file, a folder (read recursively) or - for standard input: records, states, bundles,
+    mirror manifests, keyrings, proofs, events. Each check is one line: pass, fail, unconfirmed (it
+    cannot be decided from the document) or skipped (what it needs is not there).
+
+    \b
+    pithgraph audit fixtures/pith
+    """
+    keyring = load_keyring(keyring_path)
+    counts: Counter[str] = Counter()
+    documents = unreadable = 0
+    for piece in read_sources(paths, Limits(max_line, max_document)):
+        place = piece.source if piece.line is None else f"{piece.source}:{piece.line}"
+        documents += 1
+        if isinstance(piece, Unreadable):
+            document = "unreadable"
+            findings = [Finding("readable", "fail", f"{piece.reason}: {piece.detail}")]
+        else:
+            try:
+                audited = audit_bytes(piece.data, keyring)
+                document, findings = audited.document, list(audited.findings)
+            except (DecodeError, Refused) as error:
+                document, findings = "unreadable", [Finding("readable", "fail", str(error))]
+        if document == "unreadable":
+            unreadable += 1
+        else:
+            counts.update(finding.status for finding in findings)
+        _print(place, document, findings, as_json)
+    say(
+        f"{documents} documents, {unreadable} of them unreadable: {counts['pass']} checks passed, "
+        f"{counts['fail']} failed, {counts['unconfirmed']} unconfirmed, "
+        f"{counts['skipped']} skipped; keyring {keyring.sha256[:16]}…"
+    )
+    if counts["fail"]:
+        return FAILED
+    return REFUSED if unreadable else FINE
+
+
+def _print(place: str, document: str, findings: list[Finding], as_json: bool) -> None:
+    if not as_json:
+        out(f"{place}: {document}")
+    for finding in findings:
+        if as_json:
+            out(json.dumps({"path": place, "document": document, **finding._asdict()}))
+        else:
+            detail = f": {finding.detail}" if finding.detail else ""
+            out(f"  {finding.status:11} {finding.check}{detail}")

@@ -1,0 +1,72 @@
+"""`pithgraph ingest`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from pithgraph.cli import FINE, REFUSED, options, out, say
+from pithgraph.ingestion import Admit, Ingested, ingest
+from pithgraph.log import LogWriter
+from pithgraph.sources import Limits, load_keyring
+
+
+@click.command("ingest")
+@options.log_folder
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--admit",
+    type=click.Choice(["all", "authentic"]),
+    default="all",
+    show_default=True,
+    help="`authentic` lets in only events whose id recomputes and whose signature verifies.",
+)
+@options.keyring
+@options.limits
+@options.json_lines
+def command(
+    log_path: str,
+    paths: tuple[str, ...],
+    admit: Admit,
+    keyring_path: str | None,
+    max_line: int,
+    max_document: int,
+    as_json: bool,
+) -> int:
+    """Append events and alias rows to a log; make the log if there is none.
+
+    PATH is a file, a folder (read recursively: .json, .jsonl, .ndjson, also with .gz) or - for
+    standard input. Bundles, events, lists of events, JSON Lines, states, alias documents and proofs
+    are told apart by content. What cannot come in is refused with its place and reason; the rest
+    goes on. Ingesting the same again changes nothing.
+
+    \b
+    pithgraph ingest --log my-log bundles/ more-events.jsonl.gz
+    """
+    keyring = load_keyring(keyring_path)
+    with LogWriter.open(log_path) as log:
+        done = ingest(
+            log, paths, keyring=keyring, admit=admit, limits=Limits(max_line, max_document)
+        )
+    say_refusals(done)
+    if as_json:
+        out(json.dumps({name: getattr(done, name) for name in _JSON}))
+    else:
+        out(
+            f"read {done.read}: appended {done.appended} ({done.invalid} invalid as verified), "
+            f"duplicates {done.duplicates}, refused {done.refused}; new alias rows {done.aliases}"
+        )
+        out(f"the log holds {done.position} events of {done.papers} papers")
+    return REFUSED if done.refused else FINE
+
+
+_JSON = ("read", "appended", "duplicates", "invalid", "refused", "papers", "position")
+
+
+def say_refusals(done: Ingested) -> None:
+    """The first refusals on standard error, and how many more there are."""
+    for refusal in done.refusals:
+        say(f"refused {refusal.place}: {refusal.reason}: {refusal.detail}")
+    if done.refused > len(done.refusals):
+        say(f"refused {done.refused - len(done.refusals)} more; the log's refused table has all")

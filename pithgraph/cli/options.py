@@ -1,0 +1,52 @@
+"""Options that several verbs share, each defined once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from pithgraph.sources import Limits
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+json_lines = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines.")
+keyring = click.option(
+    "--keyring",
+    "keyring_path",
+    type=click.Path(dir_okay=False),
+    help="Trust the keys of this file instead of the registry's key.",
+)
+log_folder = click.option(
+    "--log", "log_path", required=True, type=click.Path(file_okay=False), help="The log's folder."
+)
+assurance = click.option(
+    "--assurance",
+    type=click.Choice(["verified", "stated"]),
+    default="verified",
+    show_default=True,
+    help="`stated` applies unsigned rows of published documents too; it authenticates nothing "
+    "beyond the receipt.",
+)
+as_of = click.option("--as-of", metavar="TIME", help="Only what was created by TIME (…T00:00:00Z).")
+at = click.option(
+    "--at", type=click.IntRange(min=0), metavar="POSITION", help="Only the log's first events."
+)
+
+
+def limits(function: Function) -> Function:
+    """`--max-line` and `--max-document`, handed on as bytes."""
+    for name, default, what in (
+        ("--max-document", Limits().document, "document"),
+        ("--max-line", Limits().line, "line of JSON Lines"),
+    ):
+        function = click.option(
+            name,
+            type=click.IntRange(min=1),
+            default=default,
+            show_default=True,
+            metavar="BYTES",
+            help=f"Refuse a longer {what}.",
+        )(function)
+    return function

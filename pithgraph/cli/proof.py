@@ -1,0 +1,130 @@
+"""`pithgraph proof verify` and `pithgraph proof build`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pithgraph.canonical import decode, digest, encode
+from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
+from pithgraph.errors import DecodeError, ProofError
+from pithgraph.keyring import Keyring
+from pithgraph.log import Log
+from pithgraph.proofs import build_proof, verify_proof
+from pithgraph.replaying import find_paper, replay
+from pithgraph.sources import Unreadable, load_keyring, read_sources
+
+
+@click.group("proof")
+def command() -> None:
+    """Show, or check, that a key signed two things that exclude each other."""
+
+
+@command.command("verify")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...")
+@options.keyring
+@options.json_lines
+def verify(paths: tuple[str, ...], keyring_path: str | None, as_json: bool) -> int:
+    """Verify proofs offline, and say whether the key is in the keyring.
+
+    \b
+    pithgraph proof verify proof.json
+    """
+    keyring = load_keyring(keyring_path)
+    code = FINE
+    for piece in read_sources(paths):
+        place = piece.source if piece.line is None else f"{piece.source}:{piece.line}"
+        row: dict[str, Any] = {"path": place}
+        if isinstance(piece, Unreadable):
+            row |= {"status": "fail", "detail": f"{piece.reason}: {piece.detail}"}
+            code = code or REFUSED
+        else:
+            row |= _verify(piece.data, keyring)
+            if row["status"] == "fail":
+                code = REFUSED if row.pop("undecoded", False) and code != FAILED else FAILED
+        _print(row, as_json)
+    return code
+
+
+def _verify(data: bytes, keyring: Keyring) -> dict[str, Any]:
+    try:
+        proof = verify_proof(decode(data), keyring)
+    except DecodeError as error:
+        return {"status": "fail", "detail": str(error), "undecoded": True}
+    except ProofError as error:
+        return {"status": "fail", "detail": str(error)}
+    whose = (
+        f"key {proof.key.key_id!r} of {proof.key.signer_id!r} in the keyring"
+        if proof.key
+        else "the key is not in the keyring"
+    )
+    return {
+        "status": "pass",
+        "detail": whose,
+        "rule": proof.rule,
+        "pith_number": proof.pith_number,
+        "public_key_fingerprint": proof.public_key_fingerprint,
+        "slot": proof.slot,
+        "event_ids": list(proof.event_ids),
+        "in_keyring": proof.key is not None,
+        "keyring_sha256": keyring.sha256,
+    }
+
+
+def _print(row: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        out(json.dumps(row))
+        return
+    out(f"{row['status']}  {row['path']}: {row['detail']}")
+    if row["status"] == "pass":
+        out(
+            f"  {row['public_key_fingerprint']} signed both, {row['rule']} of {row['pith_number']}:"
+        )
+        for event_id in row["event_ids"]:
+            out(f"  {event_id}")
+        out("  slot " + json.dumps(row["slot"], ensure_ascii=False))
+
+
+@command.command("build")
+@options.log_folder
+@click.argument("pith", metavar="PITH")
+@options.keyring
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(file_okay=False),
+    default=".",
+    show_default=True,
+    help="The folder for the files; it is made if it is not there.",
+)
+def build(log_path: str, pith: str, keyring_path: str | None, folder: str) -> int:
+    """Write one proof file for each equivocation about a paper.
+
+    \b
+    pithgraph proof build --log my-log 2OWFFTWG --out proofs
+    """
+    keyring = load_keyring(keyring_path)
+    with Log.open(log_path) as log:
+        paper = find_paper(log, pith)
+        (state,) = replay(log, [paper], keyring=keyring)
+        with log.snapshot() as snapshot:
+            # Valid events are one per event_id; a row that lost to another of its id would prove
+            # as much, for the id is the digest of what both say.
+            events = {
+                event.event_id: event
+                for _, event, facts in snapshot.events_of(paper)
+                if event.event_id and facts.signature and facts.signature.verified
+            }
+    os.makedirs(folder, exist_ok=True)
+    for row in state.equivocations:
+        proof = build_proof(row, events, keyring)
+        name = f"{paper.suffix[:8]}-{row.rule}-{digest(row.canonical)[:12]}.json"
+        path = Path(folder) / name
+        path.write_bytes(encode(proof) + b"\n")
+        out(str(path))
+    say(f"{len(state.equivocations)} equivocations about {paper}")
+    return FINE

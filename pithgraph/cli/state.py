@@ -1,0 +1,55 @@
+"""`pithgraph state`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from pithgraph.cli import FINE, options, out_bytes, say
+from pithgraph.log import Log
+from pithgraph.replaying import current_state, find_paper, replay
+from pithgraph.sources import load_keyring
+from pithgraph.validation import STATED, Assurance
+
+
+@click.command("state")
+@options.log_folder
+@click.argument("pith", metavar="PITH")
+@click.option("--pretty", is_flag=True, help="Indent, for people; the hash is of the plain form.")
+@options.assurance
+@options.as_of
+@options.at
+@options.keyring
+def command(
+    log_path: str,
+    pith: str,
+    pretty: bool,
+    assurance: Assurance,
+    as_of: str | None,
+    at: int | None,
+    keyring_path: str | None,
+) -> int:
+    """Print one paper's state document: its canonical bytes and a newline.
+
+    \b
+    pithgraph state --log my-log N7NXYVEE
+    """
+    keyring = load_keyring(keyring_path)
+    with Log.open(log_path) as log:
+        paper = find_paper(log, pith)
+        if as_of is None and at is None:
+            state = current_state(log, paper, keyring=keyring, assurance=assurance)
+        else:
+            (state,) = replay(
+                log, [paper], keyring=keyring, assurance=assurance, as_of=as_of, at=at
+            )
+    text = state.canonical
+    if pretty:
+        text = json.dumps(state.document, indent=2, ensure_ascii=False).encode("utf-8")
+    out_bytes(text + b"\n")
+    note = f"state_sha256 {state.state_sha256}, keyring {keyring.sha256}, assurance {assurance}"
+    if assurance == STATED:
+        note += f", {state.applied_as_stated} events applied as stated"
+    say(note)
+    return FINE

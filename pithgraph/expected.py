@@ -1,0 +1,67 @@
+"""Published state documents, to compare replayed states with.
+
+What lives here: reading them, and what a difference is. What must not: replaying.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pithgraph.canonical import decode, digest, encode
+from pithgraph.documents import STATE, StateDocument, classify, view
+from pithgraph.errors import DecodeError, IdentifierError, Refused
+from pithgraph.identifiers import parse_pith_number
+from pithgraph.merge import State
+from pithgraph.sources import Limits, Unreadable, read_sources
+
+
+class Expected(NamedTuple):
+    """The state_sha256 that a document states, and the one that its bytes have."""
+
+    state_sha256: str
+    computed_sha256: str
+
+    def matches(self, state: State) -> bool:
+        """Whether the document is this state, byte for byte in canonical form."""
+        return self.state_sha256 == self.computed_sha256 == state.state_sha256
+
+    def difference(self, state: State) -> str:
+        """What does not match, for a person."""
+        if self.state_sha256 != self.computed_sha256:
+            return f"the expected document's own hash is {self.computed_sha256}"
+        return f"the replay gives {state.state_sha256}"
+
+
+def read_expected(
+    paths: Iterable[str], limits: Limits | None = None
+) -> tuple[dict[str, Expected], list[tuple[str, str]]]:
+    """The state documents in files and folders by Pith Number, and what was refused of them as
+    (place, reason). Other documents in a folder are passed over; a file that is named must be one.
+    """
+    expected: dict[str, Expected] = {}
+    refused: list[tuple[str, str]] = []
+    for path in paths:
+        in_folder = os.path.isdir(path)
+        for piece in read_sources([path], limits):
+            place = piece.source if piece.line is None else f"{piece.source}:{piece.line}"
+            if isinstance(piece, Unreadable):
+                refused.append((place, f"{piece.reason}: {piece.detail}"))
+                continue
+            try:
+                found = classify(decode(piece.data))
+                if found.type != STATE:
+                    raise Refused("unknown_document", f"a {found.type} is no state document")
+                document = view(found.value, StateDocument)
+                parse_pith_number(document.pith_number)
+            except Refused as error:
+                if not in_folder or error.reason == "wrong_shape":
+                    refused.append((place, str(error)))
+                continue
+            except (DecodeError, IdentifierError) as error:
+                refused.append((place, str(error)))
+                continue
+            rest = {name: part for name, part in found.value.items() if name != "state_sha256"}
+            expected[document.pith_number] = Expected(document.state_sha256, digest(encode(rest)))
+    return expected, refused

@@ -1,0 +1,212 @@
+"""Reading a log: opening it, and one consistent view of it.
+
+What lives here: everything that a process without the writer's lock may do. What must not: any
+change of a table.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
+
+import lmdb
+import msgspec
+
+from pithgraph.errors import LogError
+from pithgraph.events import Event
+from pithgraph.identifiers import PithNumber, Reference
+from pithgraph.log import layout
+from pithgraph.merge import State
+from pithgraph.validation import Facts
+
+DATA_FILE: Final = "data.mdb"
+
+
+class StoredEvent(NamedTuple):
+    """An event as the log holds it. `position` counts from 0."""
+
+    position: int
+    event: Event
+    facts: Facts
+
+
+@contextmanager
+def lmdb_errors(path: Path) -> Iterator[None]:
+    """Turn what LMDB and damaged values raise into LogError, which says what to do."""
+    try:
+        yield
+    except lmdb.MapFullError:
+        raise  # the writer's business: it grows the map and repeats the batch
+    except lmdb.Error as error:
+        raise LogError(
+            f"{path}: the log cannot be read: {error}. Restore it from a backup."
+        ) from None
+    except (msgspec.MsgspecError, struct.error) as error:
+        raise LogError(
+            f"{path}: a stored row is damaged: {error}. Restore the log from a backup."
+        ) from None
+
+
+class Log:
+    """A log that is open for reading. Use it as a context manager, or `close` it.
+
+    Any number of processes may read while one writes. In one process a log can be open once.
+    """
+
+    def __init__(self, path: Path, environment: lmdb.Environment, tables: dict[bytes, Any]) -> None:
+        self.path = path
+        self._environment = environment
+        self._tables = tables
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a log for reading. Raises LogError: absent, damaged, of another format."""
+        folder = Path(path)
+        if not (folder / DATA_FILE).is_file():
+            raise LogError(f"{folder}: there is no log. `pithgraph ingest --log` makes one.")
+        with lmdb_errors(folder):
+            environment = lmdb.open(
+                os.fspath(folder), readonly=True, create=False, max_dbs=len(layout.TABLES)
+            )
+            try:
+                environment.reader_check()
+                tables = {}
+                for name in layout.TABLES:
+                    try:
+                        tables[name] = environment.open_db(name, create=False)
+                    except lmdb.NotFoundError:
+                        raise LogError(
+                            f"{folder}: this LMDB folder holds no pithgraph log"
+                        ) from None
+                log = cls(folder, environment, tables)
+                log._check_format()
+            except BaseException:
+                environment.close()
+                raise
+        return log
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the log; what was read from it stays."""
+        self._environment.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """One consistent view of the log, whatever a writer appends meanwhile."""
+        with lmdb_errors(self.path):
+            try:
+                transaction = self._environment.begin(buffers=False)
+            except lmdb.MapResizedError:
+                # Another process has grown the map: adopt its size.
+                self._environment.set_mapsize(0)
+                transaction = self._environment.begin(buffers=False)
+            with transaction:
+                yield Snapshot(transaction, self._tables)
+
+    def _check_format(self) -> None:
+        with self.snapshot() as snapshot:
+            stated = snapshot.meta(b"format")
+        if stated != layout.FORMAT:
+            raise LogError(
+                f"{self.path}: the log has format {stated}, this pithgraph reads {layout.FORMAT}. "
+                "Use the pithgraph that wrote it, or a newer one."
+            )
+
+
+class Snapshot:
+    """A log as it was at one moment: a read transaction."""
+
+    def __init__(self, transaction: lmdb.Transaction, tables: dict[bytes, Any]) -> None:
+        self._transaction = transaction
+        self._tables = tables
+
+    @property
+    def id(self) -> int:
+        """LMDB's number of the last transaction that this view shows."""
+        return self._transaction.id()
+
+    def meta(self, name: bytes) -> int:
+        """A counter of the log as a whole; 0 where it was never set."""
+        return int(self._get(b"meta", name) or 0)
+
+    @property
+    def size(self) -> int:
+        """How many events the log holds: the position of the next one."""
+        return self.meta(b"events")
+
+    @property
+    def paper_count(self) -> int:
+        """How many papers have an event or an alias row."""
+        return self.meta(b"papers")
+
+    def papers(self, prefix: str = "") -> Iterator[PithNumber]:
+        """The papers whose SUFFIX begins with `prefix`, sorted by SUFFIX."""
+        start = prefix.encode("ascii")
+        for key, _ in self._rows(b"papers", start):
+            yield layout.paper_of(key)
+
+    def find(self, reference: Reference) -> list[PithNumber]:
+        """The papers that a reference may mean: none, one, or several."""
+        return [
+            paper
+            for paper in self.papers(reference.prefix)
+            if reference.year is None or paper.year == reference.year
+        ]
+
+    def counters_of(self, paper: PithNumber) -> layout.PaperCounters:
+        """How much the log holds of a paper."""
+        return layout.read_counters(self._get(b"papers", layout.paper_key(paper)))
+
+    def events_of(self, paper: PithNumber, at: int | None = None) -> Iterator[StoredEvent]:
+        """A paper's events, about in merge order; with `at`, those below that position."""
+        for key, _ in self._rows(b"by_paper", layout.paper_key(paper)):
+            position = layout.position_of_index(key)
+            if at is None or position < at:
+                yield self.event_at(position)
+
+    def event_at(self, position: int) -> StoredEvent:
+        """The event at a position. Raises LogError where there is none."""
+        value = self._get(b"events", layout.position_key(position))
+        if value is None:
+            raise LogError(f"the log holds no event at position {position}")
+        canonical, facts = layout.read_event_value(value)
+        return StoredEvent(position, Event(canonical), facts)
+
+    def aliases_of(self, paper: PithNumber, at: int | None = None) -> Iterator[layout.StoredAlias]:
+        """A paper's alias rows; with `at`, those that came when the log held so many events."""
+        for _, value in self._rows(b"aliases", layout.paper_key(paper)):
+            alias = layout.read_alias_value(value)
+            if at is None or alias.position <= at:
+                yield alias
+
+    def refused(self) -> list[layout.RefusedRow]:
+        """What was not admitted, in the order in which it came."""
+        rows = (layout.read_refused_value(value) for _, value in self._rows(b"refused", b""))
+        return sorted(rows, key=lambda row: row.number)
+
+    def cached_state(self, paper: PithNumber, keyring_sha256: str, assurance: str) -> State | None:
+        """A state computed since the paper's last row, if somebody cached it."""
+        key = layout.state_key(paper, keyring_sha256, assurance)
+        value = self._get(b"states", key)
+        return layout.read_state_value(value) if value is not None else None
+
+    def _get(self, table: bytes, key: bytes) -> bytes | None:
+        value = self._transaction.get(key, db=self._tables[table])
+        return None if value is None else bytes(value)
+
+    def _rows(self, table: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The rows whose keys begin with `prefix`, in the order of their keys."""
+        with self._transaction.cursor(self._tables[table]) as cursor:
+            found = cursor.set_range(prefix)
+            while found and (key := bytes(cursor.key())).startswith(prefix):
+                yield key, bytes(cursor.value())
+                found = cursor.next()

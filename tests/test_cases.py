@@ -1,0 +1,153 @@
+"""Every conformance case of `fixtures/cases` gives its expected states, byte for byte.
+
+By all ways: merged from values; through the log all at once, one row at a time, in random batches,
+in any permutation, duplicated, and reopened at every border of a batch; and by the oracle, which
+shares no code with the engine.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import oracle
+import pytest
+
+from pithgraph.canonical import decode
+from pithgraph.entries import AliasEntry, EventEntry, entries_of
+from pithgraph.errors import DecodeError
+from pithgraph.ingestion import new_rows
+from pithgraph.keyring import Keyring
+from pithgraph.log import LogWriter
+from pithgraph.log.writer import New
+from pithgraph.merge import PaperAlias, merge_events
+from pithgraph.replaying import replay
+from pithgraph.sources import Piece, read_sources
+
+CASES = Path(__file__).resolve().parents[1] / "fixtures" / "cases"
+NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
+
+
+class Case:
+    """One folder of `fixtures/cases`, as its README describes it."""
+
+    def __init__(self, name: str) -> None:
+        self.folder = CASES / name
+        head = json.loads((self.folder / "case.json").read_bytes())
+        self.assurance = head["assurance"]
+        self.papers = head["papers"]
+        self.keyring = Keyring.from_bytes((self.folder / "keyring.json").read_bytes())
+        self.inputs = [
+            str(path)
+            for path in sorted(self.folder.iterdir())
+            if path.is_file() and path.name not in ("case.json", "keyring.json")
+        ]
+        self.expected = {
+            _pith_number(path): path.read_bytes() for path in self.folder.glob("expected/*.json")
+        }
+
+    def rows(self) -> list[New]:
+        return list(new_rows(read_sources(self.inputs), self.keyring))
+
+    def states_of(self, log: LogWriter) -> dict[str, bytes]:
+        states = replay(log, keyring=self.keyring, assurance=self.assurance)
+        return {state.pith_number: state.canonical + b"\n" for state in states}
+
+
+def _pith_number(path: Path) -> str:
+    year, suffix = path.stem.split("-")
+    return f"pith:{year}:{suffix}"
+
+
+@pytest.fixture(params=NAMES)
+def case(request: pytest.FixtureRequest) -> Case:
+    return Case(request.param)
+
+
+def test_there_are_cases_and_each_lists_its_papers() -> None:
+    assert len(NAMES) >= 60
+    for name in NAMES:
+        case = Case(name)
+        assert sorted(case.expected) == case.papers, name
+        assert case.inputs, name
+
+
+def test_merged_from_values(case: Case) -> None:
+    events, aliases = [], []
+    for piece in read_sources(case.inputs):
+        assert isinstance(piece, Piece)
+        try:
+            entries = list(entries_of(decode(piece.data)))
+        except DecodeError:
+            continue
+        events += [entry.event for entry in entries if isinstance(entry, EventEntry)]
+        aliases += [entry for entry in entries if isinstance(entry, AliasEntry)]
+    papers = {event.subject for event in events} | {alias.pith_number for alias in aliases}
+    assert sorted(papers) == case.papers
+    for paper in papers:
+        state = merge_events(
+            paper,
+            events,
+            [PaperAlias(*alias[1:]) for alias in aliases if alias.pith_number == paper],
+            case.keyring,
+            case.assurance,
+        )
+        assert state.canonical + b"\n" == case.expected[paper]
+
+
+def test_by_the_oracle(case: Case) -> None:
+    states = oracle.run_case(case.folder)
+    assert {
+        name: oracle.canonical(state) + b"\n" for name, state in states.items()
+    } == case.expected
+
+
+Batches = Callable[[list[New], random.Random], Iterable[list[New]]]
+
+
+def _all_at_once(rows: list[New], _: random.Random) -> Iterable[list[New]]:
+    yield rows
+
+
+def _one_at_a_time(rows: list[New], _: random.Random) -> Iterable[list[New]]:
+    return ([row] for row in rows)
+
+
+def _random_batches(rows: list[New], chance: random.Random) -> Iterable[list[New]]:
+    start = 0
+    while start < len(rows):
+        end = start + chance.randint(1, 7)
+        yield rows[start:end]
+        start = end
+
+
+def _permuted(rows: list[New], chance: random.Random) -> Iterable[list[New]]:
+    return _random_batches(chance.sample(rows, len(rows)), chance)
+
+
+def _duplicated(rows: list[New], chance: random.Random) -> Iterable[list[New]]:
+    more = rows + chance.sample(rows, len(rows)) + rows[:1] * 3
+    return _random_batches(more, chance)
+
+
+WAYS: list[Batches] = [_all_at_once, _one_at_a_time, _random_batches, _permuted, _duplicated]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
+def test_through_the_log(case: Case, way: Batches, tmp_path: Path) -> None:
+    chance = random.Random(case.folder.name)
+    with LogWriter.open(tmp_path / "log") as log:
+        for batch in way(case.rows(), chance):
+            log.append(batch)
+        assert case.states_of(log) == case.expected
+
+
+def test_through_the_log_reopened_at_every_border(case: Case, tmp_path: Path) -> None:
+    chance = random.Random(case.folder.name)
+    for batch in _permuted(case.rows(), chance):
+        with LogWriter.open(tmp_path / "log") as log:
+            log.append(batch)
+    with LogWriter.open(tmp_path / "log") as log:
+        assert case.states_of(log) == case.expected

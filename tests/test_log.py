@@ -1,0 +1,415 @@
+"""The log: append-only, atomic batches, readers beside one writer, a map that grows, a cache."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import lmdb
+import pytest
+
+import signing
+from pithgraph.errors import LogError
+from pithgraph.events import Event
+from pithgraph.identifiers import parse_pith_number
+from pithgraph.ingestion import Ingested, ingest_pieces, new_rows
+from pithgraph.keyring import Keyring
+from pithgraph.log import Log, LogWriter, layout
+from pithgraph.log.writer import QUOTA, New
+from pithgraph.merge import PaperAlias, merge_events
+from pithgraph.replaying import current_state, replay
+from pithgraph.sources import Piece
+from signing import PAPER, REGISTRY, STRANGER, at, canonical, signed_event
+
+KEYRING = Keyring.from_value(signing.keyring_value())
+
+
+def pieces(*values: object) -> list[Piece]:
+    return [Piece("test", n, canonical(value)) for n, value in enumerate(values, 1)]
+
+
+def rows(*values: object) -> list[New]:
+    return list(new_rows(pieces(*values), KEYRING))
+
+
+def put(log: LogWriter, *values: object) -> Ingested:
+    return ingest_pieces(log, pieces(*values), keyring=KEYRING)
+
+
+def snapshots(count: int, size: int = 0) -> list[dict[str, object]]:
+    """That many valid events of one paper, each with `size` bytes of ballast."""
+    return [
+        signed_event(
+            "replication_record",
+            target=f"replication:{n}",
+            **{"payload.ballast": "x" * size},
+        )
+        for n in range(count)
+    ]
+
+
+def tables(folder: Path) -> dict[bytes, list[tuple[bytes, bytes]]]:
+    """Everything that the log holds, byte for byte."""
+    with lmdb.open(os.fspath(folder), readonly=True, max_dbs=20) as environment:
+        found = {}
+        for name in layout.TABLES:
+            table = environment.open_db(name, create=False)
+            with environment.begin(db=table) as transaction:
+                found[name] = [(bytes(k), bytes(v)) for k, v in transaction.cursor()]
+    return found
+
+
+def elsewhere(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Another process with the package; it may talk to us over its pipes."""
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+
+def test_events_get_positions_in_the_order_in_which_they_come(tmp_path: Path) -> None:
+    events = snapshots(5)
+    with LogWriter.open(tmp_path) as log:
+        done = put(log, *events, events[0])
+        assert done[:7] == (6, 5, 1, 0, 0, 1, 5)
+        with log.snapshot() as snapshot:
+            stored = [snapshot.event_at(position).event.value for position in range(5)]
+            assert stored == events
+            with pytest.raises(LogError, match="position 5"):
+                snapshot.event_at(5)
+
+
+def test_ingesting_again_changes_no_byte(tmp_path: Path) -> None:
+    bundle = {
+        "bundle_type": "pith_open_graph_bundle",
+        "pith_number": PAPER.number,
+        "source_aliases": [
+            {"alias_kind": "arxiv", "alias_value": "1", "created_at": at(1)},
+            {"alias_kind": "arxiv", "alias_value": "1", "created_at": "never"},
+        ],
+        "events": [*snapshots(3), {"no": "subject"}, 7],
+    }
+    with LogWriter.open(tmp_path) as log:
+        first = put(log, bundle)
+    before = tables(tmp_path)
+    assert len(before[b"refused"]) == first.refused == 3
+    with LogWriter.open(tmp_path) as log:
+        again = put(log, bundle)
+    assert tables(tmp_path) == before
+    assert (again.appended, again.duplicates, again.aliases, again.refused) == (0, 3, 0, 3)
+
+
+def test_the_map_grows_in_mid_batch_and_nothing_is_lost(tmp_path: Path) -> None:
+    events = snapshots(300, size=5000)
+    with LogWriter.open(tmp_path, map_bytes=128 * 1024) as log:
+        for start in range(0, 300, 100):
+            assert put(log, *events[start : start + 100]).appended == 100
+        with log.snapshot() as snapshot:
+            assert snapshot.size == 300
+            assert [snapshot.event_at(n).event.value for n in range(300)] == events
+    with Log.open(tmp_path) as log:
+        (state,) = replay(log, keyring=KEYRING)
+    assert state.valid_event_count == 300
+
+
+def test_a_reader_elsewhere_follows_a_writer_that_grows_the_map(tmp_path: Path) -> None:
+    events = snapshots(200, size=5000)
+    code = """
+        import sys
+        from pithgraph.log import Log
+        with Log.open(sys.argv[1]) as log:
+            for line in sys.stdin:
+                with log.snapshot() as snapshot:
+                    print(snapshot.size, len(list(snapshot.papers())), flush=True)
+    """
+    with LogWriter.open(tmp_path, map_bytes=128 * 1024) as log:
+        put(log, events[0])
+        with elsewhere(code, tmp_path) as reader:
+            assert reader.stdin is not None
+            assert reader.stdout is not None
+            for expected, batch in (("1 1", []), ("100 1", events[1:100]), ("200 1", events[100:])):
+                if batch:
+                    put(log, *batch)
+                reader.stdin.write("\n")
+                reader.stdin.flush()
+                assert reader.stdout.readline().strip() == expected
+            reader.stdin.close()
+
+
+def test_a_snapshot_does_not_move(tmp_path: Path) -> None:
+    first, second = snapshots(2)
+    with LogWriter.open(tmp_path) as log:
+        put(log, first)
+        with log.snapshot() as snapshot:
+            put(log, second)
+            assert snapshot.size == 1
+            assert len(list(snapshot.events_of(parse_pith_number(PAPER.number)))) == 1
+        with log.snapshot() as snapshot:
+            assert snapshot.size == 2
+
+
+HOLD = """
+    import sys
+    from pithgraph.log import LogWriter
+    with LogWriter.open(sys.argv[1]) as log:
+        print("open", flush=True)
+        sys.stdin.readline()
+"""
+
+
+def test_a_second_writer_is_refused_and_told_who_writes(tmp_path: Path) -> None:
+    with elsewhere(HOLD, tmp_path) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(LogError, match=rf"process {holder.pid} is writing"):
+            LogWriter.open(tmp_path)
+        with Log.open(tmp_path) as log, log.snapshot() as snapshot:
+            assert snapshot.size == 0
+        holder.stdin.close()
+    with LogWriter.open(tmp_path) as log:
+        assert put(log, *snapshots(1)).appended == 1
+
+
+def test_a_killed_writer_leaves_nothing_locked(tmp_path: Path) -> None:
+    with elsewhere(HOLD, tmp_path) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        holder.send_signal(signal.SIGKILL)
+    with LogWriter.open(tmp_path) as log:
+        assert put(log, *snapshots(1)).appended == 1
+
+
+def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match="there is no log"):
+        Log.open(tmp_path / "nowhere")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(LogError, match="not empty"):
+        LogWriter.open(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(LogError, match="exists"):
+        LogWriter.open(tmp_path / "file")
+    other = tmp_path / "other"
+    other.mkdir()
+    with lmdb.open(os.fspath(other), max_dbs=1) as environment:
+        environment.open_db(b"theirs")
+    for opener in (Log.open, LogWriter.open):
+        with pytest.raises(LogError, match="no pithgraph log"):
+            opener(other)
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "data.mdb").write_bytes(b"no LMDB file, but long enough" * 1000)
+    for opener in (Log.open, LogWriter.open):
+        with pytest.raises(LogError, match="cannot be read"):
+            opener(damaged)
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    with LogWriter.open(tmp_path) as log:
+        put(log, *snapshots(1))
+    with lmdb.open(os.fspath(tmp_path), max_dbs=20) as environment:
+        meta = environment.open_db(b"meta", create=False)
+        with environment.begin(write=True, db=meta) as transaction:
+            transaction.put(b"format", b"2")
+    before = tables(tmp_path)
+    for opener in (Log.open, LogWriter.open):
+        with pytest.raises(LogError, match="format 2, this pithgraph reads 1"):
+            opener(tmp_path)
+    assert tables(tmp_path) == before
+
+
+def test_a_damaged_row_is_a_log_error(tmp_path: Path) -> None:
+    with LogWriter.open(tmp_path) as log:
+        put(log, *snapshots(1))
+    with lmdb.open(os.fspath(tmp_path), max_dbs=20) as environment:
+        events = environment.open_db(b"events", create=False)
+        with environment.begin(write=True, db=events) as transaction:
+            value = transaction.get(layout.position_key(0))
+            assert value is not None
+            transaction.put(layout.position_key(0), b"\x00\x02\xc1\xc1" + bytes(value)[4:])
+    with Log.open(tmp_path) as log, pytest.raises(LogError, match="damaged"):
+        list(replay(log, keyring=KEYRING))
+
+
+# --- the door and the quota (SPEC §6) --------------------------------------------------------
+
+
+def junk(count: int, start: int = 0) -> list[dict[str, object]]:
+    """Events whose signature is another key's: admitted, never authentic."""
+    return [
+        signed_event("graph_snapshot", REGISTRY, **{"payload.n": n})
+        | {"signature": signing.signature(STRANGER, signing.some_id("x"), key_id=REGISTRY.key_id)}
+        for n in range(start, start + count)
+    ]
+
+
+def test_the_quota_of_events_that_cannot_be_authenticated(tmp_path: Path) -> None:
+    with LogWriter.open(tmp_path) as log:
+        done = put(log, *junk(QUOTA + 3))
+        assert (done.appended, done.refused) == (QUOTA, 3)
+        # A duplicate is not over the quota, an authentic event is not under it, another paper has
+        # its own, and the rows of a state stand aside.
+        assert put(log, *junk(1)).duplicates == 1
+        assert put(log, *snapshots(2)).appended == 2
+        other = signed_event("graph_snapshot", paper=signing.OTHER_PAPER) | {"signature": None}
+        assert put(log, other).appended == 1
+        assert put(log, state_document(2)).appended == 2
+        assert put(log, *junk(1, start=QUOTA + 9)).refused == 1
+        with log.snapshot() as snapshot:
+            refused = snapshot.refused()
+            counters = snapshot.counters_of(parse_pith_number(PAPER.number))
+    assert [row.reason for row in refused] == ["quota"] * 4
+    assert counters == (QUOTA + 4, 0, QUOTA)
+    assert [row.number for row in refused] == [0, 1, 2, 3]
+    assert refused[0].line == QUOTA + 1
+
+
+def state_document(count: int) -> dict[str, object]:
+    row = {"target": "graph", "created_at": at(5), "signer": REGISTRY.signer(), "payload": {}}
+    return {
+        "state_type": "pith_open_graph_state",
+        "pith_number": PAPER.number,
+        "current": {
+            "graph_snapshots": [
+                {**row, "event_id": signing.some_id(str(n))} for n in range(count)
+            ],
+            "source_aliases": [],
+        },
+    }
+
+
+def test_the_authentic_door(tmp_path: Path) -> None:
+    good = signed_event("graph_snapshot")
+    unauthorized = signed_event("graph_snapshot", signing.READER)
+    offered: list[tuple[dict[str, object], str | None]] = [
+        (good, None),
+        (unauthorized, None),  # authentic, though invalid
+        (signed_event("graph_snapshot", target="elsewhere"), None),
+        (good | {"created_at": 5}, "malformed"),
+        (good | {"signature": None}, "missing_signature"),
+        (good | {"note": "added"}, "event_id_unverifiable"),
+        (good | {"event_id": signing.some_id("x")}, "event_id_mismatch"),
+        (signed_event("graph_snapshot", STRANGER), "unknown_key"),
+        (junk(1)[0], "bad_signature"),
+    ]
+    with LogWriter.open(tmp_path) as log:
+        done = ingest_pieces(
+            log, pieces(*(event for event, _ in offered)), keyring=KEYRING, admit="authentic"
+        )
+        with log.snapshot() as snapshot:
+            reasons = [row.reason for row in snapshot.refused()]
+    assert reasons == [reason for _, reason in offered if reason]
+    assert (done.appended, done.invalid, done.refused) == (3, 2, 6)
+
+
+# --- states: cuts, the cache, keyrings -------------------------------------------------------
+
+
+def test_a_position_cuts_events_and_alias_rows(tmp_path: Path) -> None:
+    events = [signed_event("record_created"), *snapshots(3)]
+    short = PAPER.suffix[:8]
+    line = {
+        "alias": {
+            "pith_number": PAPER.number,
+            "alias_kind": "pith_short_8",
+            "alias_value": short,
+            "created_at": at(3),
+        }
+    }
+    paper = parse_pith_number(PAPER.number)
+    with LogWriter.open(tmp_path) as log:
+        put(log, events[0], events[1], line, events[2], events[3])
+        for position in range(5):
+            (state,) = replay(log, [paper], keyring=KEYRING, at=position)
+            aliases = [PaperAlias("pith_short_8", short, at(3))] if position >= 2 else []
+            scratch = merge_events(
+                PAPER.number,
+                [Event.from_value(event) for event in events[:position]],
+                aliases,
+                KEYRING,
+            )
+            assert state == scratch
+        assert [s.event_count for s in replay(log, keyring=KEYRING, at=0)] == []
+
+
+def test_the_cache_is_used_dropped_by_a_row_and_never_by_a_replay(tmp_path: Path) -> None:
+    paper = parse_pith_number(PAPER.number)
+    events = snapshots(3)
+    alias = {"alias": {"pith_number": PAPER.number, "alias_kind": "arxiv", "alias_value": "1",
+                       "created_at": at(1)}}  # fmt: skip
+    other = signed_event("graph_snapshot", paper=signing.OTHER_PAPER)
+
+    def cached(log: Log) -> bool:
+        with log.snapshot() as snapshot:
+            return snapshot.cached_state(paper, KEYRING.sha256, "verified") is not None
+
+    with LogWriter.open(tmp_path) as log:
+        put(log, events[0])
+        for more in (events[1], alias, events[2]):
+            state = current_state(log, paper, keyring=KEYRING)
+            assert cached(log)
+            assert current_state(log, paper, keyring=KEYRING) == state
+            put(log, other, events[0])  # another paper's row, and a duplicate, drop nothing
+            assert cached(log)
+            put(log, more)
+            assert not cached(log)
+        state = current_state(log, paper, keyring=KEYRING)
+        false = state._replace(state_sha256="0" * 64)
+        with log.snapshot() as snapshot:
+            log.cache_state(false, snapshot.id)
+        assert current_state(log, paper, keyring=KEYRING) == false
+        assert next(replay(log, [paper], keyring=KEYRING)) == state
+
+
+def test_a_state_computed_before_somebody_wrote_is_not_cached(tmp_path: Path) -> None:
+    paper = parse_pith_number(PAPER.number)
+    first, second = snapshots(2)
+    with LogWriter.open(tmp_path) as log:
+        put(log, first)
+        with log.snapshot() as snapshot:
+            snapshot_id = snapshot.id
+        (state,) = replay(log, [paper], keyring=KEYRING)
+        put(log, second)
+        log.cache_state(state, snapshot_id)
+        assert current_state(log, paper, keyring=KEYRING).event_count == 2
+
+
+def test_a_damaged_cached_state_is_computed_anew(tmp_path: Path) -> None:
+    paper = parse_pith_number(PAPER.number)
+    with LogWriter.open(tmp_path) as log:
+        put(log, *snapshots(2))
+        state = current_state(log, paper, keyring=KEYRING)
+    with lmdb.open(os.fspath(tmp_path), max_dbs=20) as environment:
+        states = environment.open_db(b"states", create=False)
+        with environment.begin(write=True, db=states) as transaction:
+            ((key, value),) = ((bytes(k), bytes(v)) for k, v in transaction.cursor())
+            transaction.put(key, value[:40] + b"?" + value[41:])
+    with Log.open(tmp_path) as log:
+        assert current_state(log, paper, keyring=KEYRING) == state
+
+
+def test_another_keyring_than_at_ingest_tries_the_signatures_anew(tmp_path: Path) -> None:
+    """An event of an unknown key stays untried until a keyring brings the key; one that verified
+    under a key does not count under a keyring without it."""
+    events = [signed_event("record_created"), signed_event("author_attestation")]
+    small = Keyring.from_value(signing.keyring_value(REGISTRY.entry()))
+    renamed = Keyring.from_value(signing.keyring_value(REGISTRY.entry(key_id="other")))
+    nothing = Keyring.from_value({"keys": []})
+    for at_ingest in (small, KEYRING, renamed, nothing):
+        with LogWriter.open(tmp_path / at_ingest.sha256) as log:
+            ingest_pieces(log, pieces(*events), keyring=at_ingest)
+            for later in (KEYRING, small, renamed, nothing):
+                (state,) = replay(log, keyring=later)
+                scratch = merge_events(
+                    PAPER.number, [Event.from_value(event) for event in events], (), later
+                )
+                assert state == scratch
+                reasons = [row.reason for row in state.invalid_events]
+                assert len(reasons) == {KEYRING: 0, small: 1, renamed: 2, nothing: 2}[later]
