@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pithgraph.audit import Audited, Finding, audit_bytes, audit_value
     from pithgraph.authoring import (
         generate_private_key,
+        keyring_entry,
         load_private_key,
         save_private_key,
         sign_event,
@@ -50,7 +51,13 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "audit": ("Audited", "Finding", "audit_bytes", "audit_value"),
-    "authoring": ("generate_private_key", "load_private_key", "save_private_key", "sign_event"),
+    "authoring": (
+        "generate_private_key",
+        "keyring_entry",
+        "load_private_key",
+        "save_private_key",
+        "sign_event",
+    ),
     "canonical": ("decode", "digest", "encode"),
     "errors": (
         "DecodeError",
@@ -111,6 +118,7 @@ __all__ = [
     "find_paper",
     "generate_private_key",
     "ingest",
+    "keyring_entry",
     "load_keyring",
     "load_private_key",
     "merge_events",

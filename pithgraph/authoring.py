@@ -103,3 +103,18 @@ def sign_event(
         "signature_b64": base64.b64encode(sign(private_key, id_bytes(event_id))).decode("ascii"),
     }
     return Event.from_value({**body, "event_id": event_id, "signature": signature})
+
+
+def keyring_entry(
+    private_key: Ed25519PrivateKey, *, key_id: str, signer_id: str, signer_type: str
+) -> dict[str, Any]:
+    """The row of a keyring (SPEC §6) that trusts a key as this signer."""
+    public_key = public_bytes(private_key)
+    return {
+        "key_id": key_id,
+        "algorithm": "ed25519",
+        "public_key_b64": base64.b64encode(public_key).decode("ascii"),
+        "public_key_fingerprint": fingerprint_of(public_key),
+        "signer_id": signer_id,
+        "signer_type": signer_type,
+    }

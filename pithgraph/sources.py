@@ -4,11 +4,12 @@ What lives here: how bytes are found and cut into pieces. What must not: decodin
 whether a line is JSON by itself, and anything about events. Nothing that can go wrong with a file
 stops the rest: it becomes an `Unreadable`, with its place.
 
-A source is JSON Lines or one document, told apart by content. One line that is not blank makes a
-document. With more, the first line decides where it is JSON by itself: then every line is. Where
-it is not, the whole is a document if it decodes as one; if it does not either, it is JSON Lines
-when one of its first lines is a JSON object by itself (then its bad lines are refused one by one),
-else a broken document, refused once.
+A source is JSON Lines or one document, told apart by content (SPEC §4). One line that is not blank
+makes a document. With more, the first line decides where it is JSON by itself: then every line is
+taken by itself. Where it is not, the whole is a document if it decodes as one. If it does not
+either, it is JSON Lines where one of its first lines is a JSON object by itself and no line that
+begins with a closing bracket or a comma follows, as one would in a document that is printed on many
+lines; else it is a broken document, refused once.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ SUFFIXES: Final = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjs
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _BLANK: Final = b" \t\r\n"
+_CONTINUES: Final = (b"]", b"}", b",")
 _LINES_ASKED: Final = 100
 _BYTES_ASKED: Final = 16 * 1024 * 1024
 
@@ -195,14 +197,11 @@ class _Lines:
         data = self._stream.readline(limit)
         return data, data.endswith(b"\n") or len(data) < limit
 
-    def skip_line(self) -> int:
-        """Pass over what follows the beginning of a line that was too long; its bytes counted."""
-        count = 0
+    def skip_line(self) -> None:
+        """Pass over what follows the beginning of a line that was too long."""
         while data := self._stream.readline(1 << 20):
-            count += len(data)
             if data.endswith(b"\n"):
                 break
-        return count
 
     def read(self, limit: int) -> bytes:
         """Everything that follows, up to `limit` bytes."""
@@ -236,11 +235,12 @@ def _pieces(name: str, lines: _Lines, limits: Limits) -> Iterator[Piece | Unread
         yield from _document_or_lines(name, first, second, lines, limits)
         return
     # A document could not decode beyond this fault either.
-    asked = _ask_lines([first, second], lines)
-    if any(_is_object(line) for line in asked):
+    asked, are_lines = _ask_lines([first, second], lines)
+    if are_lines:
         yield from _json_lines(name, asked, lines, limits)
     else:
-        yield Piece(name, None, b"\n".join(line.data for line in asked))
+        text = b"\n".join(line.data for line in asked)
+        yield Piece(name, None, b"\n" * (first.number - 1) + text)
 
 
 def _json_lines(
@@ -277,25 +277,29 @@ def _document_or_lines(
         return
     if _fault(data) is not None:
         whole = _Lines(io.BytesIO(data), limits.line)
-        asked = _ask_lines([], whole)
-        if any(_is_object(line) for line in asked):
+        asked, are_lines = _ask_lines([], whole)
+        if are_lines:
             yield from _json_lines(name, asked, whole, limits)
             return
     yield Piece(name, None, data)
 
 
-def _ask_lines(asked: list[_Line], lines: _Lines) -> list[_Line]:
-    """A few lines more, to ask whether one of them is an object by itself."""
+def _ask_lines(asked: list[_Line], lines: _Lines) -> tuple[list[_Line], bool]:
+    """A few lines more, and whether they are JSON Lines for all their faults."""
     size = sum(len(line.data) for line in asked)
+    before = bool(asked) and _is_object(asked[-1])
     while len(asked) < _LINES_ASKED and size < _BYTES_ASKED:
+        if asked and asked[-1].too_long:
+            return asked, False  # the stream stands in the middle of that line
         line = lines.next()
         if line is None:
             break
         asked.append(line)
+        if before and not line.data.lstrip(_BLANK).startswith(_CONTINUES):
+            return asked, True
         size += len(line.data)
-        if line.too_long or _is_object(line):
-            break
-    return asked
+        before = _is_object(line)
+    return asked, before
 
 
 def _is_object(line: _Line) -> bool:

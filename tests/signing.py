@@ -1,8 +1,8 @@
 """The tests' signing world: keys, a keyring, papers, and events of all nine kinds.
 
-What lives here: how valid things are made, with json, hashlib and cryptography alone. What must not:
-any rule by which events are judged, and any import of the package under test, since a fault of it
-would then be signed into its own tests.
+What lives here: how valid things are made, with json, hashlib, cryptography and libsodium. What
+must not: any rule by which events are judged, and any import of the package under test, since a
+fault of it would then be signed into its own tests.
 
 Every key follows in the open from its name: never trust one outside of tests.
 """
@@ -346,7 +346,7 @@ def signed_event(
     return sealed(event, key)
 
 
-def changed(value: Any, path: str, new: Any) -> Any:
+def changed(value: Json, path: str, new: Any) -> Json:
     """A copy with the member at a dotted path set to `new`, or removed for DROP."""
     name, _, rest = path.partition(".")
     copy = dict(value)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -72,6 +74,13 @@ def test_there_are_cases_and_each_lists_its_papers() -> None:
         case = Case(name)
         assert sorted(case.expected) == case.papers, name
         assert case.inputs, name
+
+
+def test_the_maker_makes_these_very_cases() -> None:
+    maker = [sys.executable, str(CASES.parent / "make_cases.py"), "--check"]
+    done = subprocess.run(maker, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{len(NAMES)} cases, 0 files differ\n"
 
 
 def test_merged_from_values(case: Case) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pithgraph.canonical import decode
+from pithgraph.errors import DecodeError
 from pithgraph.sources import Limits, Piece, Unreadable, read_sources, read_stream
 
 EVENT = b'{"subject_pith_number":"x"}'
@@ -61,6 +63,27 @@ def test_json_lines_with_a_bad_first_line_go_on() -> None:
     ):
         found = pieces(first + b"\n" + EVENT + b"\n" + EVENT)
         assert found == [Piece("s", 1, first), Piece("s", 2, EVENT), Piece("s", 3, EVENT)]
+    assert len(pieces(b"broken\n" + EVENT)) == 2
+    assert len(pieces(b"\n".join([b'{"a":1,', EVENT] * 3))) == 6
+
+
+def test_a_fault_is_found_at_its_line() -> None:
+    for data in (b'\n\n{"a" 1,\n"b":2}', b'\n{"a":\n1 2}'):
+        (piece,) = pieces(data)
+        assert isinstance(piece, Piece)
+        with pytest.raises(DecodeError) as refused:
+            decode(piece.data)
+        assert refused.value.line == 3
+
+
+def test_lines_over_the_limit_among_bad_ones_end() -> None:
+    limits = Limits(line=20, document=1000)
+    for data in (
+        b"broken\n" + b"x" * 50 + b"\n{}",
+        b'{"a":\n' + b"x" * 50 + b"\n{}\n{}",
+        b"broken\nbroken\n" + b"x" * 50,
+    ):
+        assert [piece.line for piece in pieces(data, limits)] == [None]
 
 
 def test_a_line_over_the_limit_is_refused_alone() -> None:

@@ -1,0 +1,380 @@
+"""The command line: exit codes and their precedence, JSON shapes, and errors for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import signing
+from pithgraph.cli import main
+from pithgraph.log import LogWriter
+from signing import PAPER, canonical, keyring_value, signed_event
+
+STATE = "state-N7NXYVEE.json"
+STATE_SHA256 = "9bbb9e468ac2ea4d75a2513b96f5ee6172e9fee242a930f52aa8d687f6d567e9"
+PITH = "pith:2018:N7NXYVEE5GSA4YEBQIUPRQUEL7"
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Run the program in this process."""
+
+    def run(*arguments: object) -> Done:
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        sys.stdout.flush()
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        assert isinstance(exit_.value.code, int)
+        return Done(exit_.value.code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def keyring(tmp_path: Path) -> Path:
+    path = tmp_path / "keyring.json"
+    path.write_bytes(canonical(keyring_value()))
+    return path
+
+
+def jsonl(path: Path, *values: object) -> Path:
+    path.write_bytes(b"".join(canonical(value) + b"\n" for value in values))
+    return path
+
+
+# --- replay ----------------------------------------------------------------------------------
+
+
+def test_replay_gives_the_published_hash(run, published: Path) -> None:  # type: ignore[no-untyped-def]
+    state = published / STATE
+    done = run("replay", state, "--assurance", "stated", "--expect", state, "--json")
+    assert done.code == 0
+    assert done.rows == [
+        {
+            "pith_number": PITH,
+            "state_sha256": STATE_SHA256,
+            "core_sha256": "425389f6fd828af9ede376a67f0774a2b2937dd244502fa96fb84a7c67d0927b",
+            "keyring_sha256": "312f365b99e56d69e97b7b5e6b0203072a71d77cee0fbbd18790bda939acfb32",
+            "assurance": "stated",
+            "event_count": 2,
+            "valid_event_count": 2,
+            "invalid_event_count": 0,
+            "equivocation_count": 0,
+            "applied_as_stated": 2,
+            "expected_sha256": STATE_SHA256,
+            "matches": True,
+        }
+    ]
+    assert "2 events applied as stated" in done.err
+
+
+def test_replay_as_verified_finds_the_rows_unsigned_and_differs(run, published: Path) -> None:  # type: ignore[no-untyped-def]
+    state = published / STATE
+    done = run("replay", state, "--assurance", "verified", "--expect", state)
+    assert done.code == 1
+    assert done.out.count(": missing_signature: ") == 2
+    assert "differs: the replay gives 99aa417e" in done.out
+    (row,) = run("replay", state, "--expect", state, "--json").rows
+    assert (row["matches"], row["invalid_event_count"]) == (False, 2)
+    assert row["expected_sha256"] == STATE_SHA256 != row["state_sha256"]
+
+
+def test_replay_of_a_log_and_of_its_past(run, tmp_path: Path, keyring: Path) -> None:  # type: ignore[no-untyped-def]
+    first = signed_event("record_created", created_at=signing.at(1))
+    second = signed_event("graph_snapshot", created_at=signing.at(2))
+    other = signed_event("graph_snapshot", paper=signing.OTHER_PAPER, created_at=signing.at(3))
+    log = tmp_path / "log"
+    events = jsonl(tmp_path / "e.jsonl", first, second, other)
+    assert run("ingest", "--log", log, events, "--keyring", keyring).code == 0
+
+    def counts(*more: object) -> dict[object, object]:
+        done = run("replay", "--log", log, "--keyring", keyring, "--json", *more)
+        assert done.code == 0, done.err
+        return {row["pith_number"]: row["event_count"] for row in done.rows}
+
+    both = {PAPER.number: 2, signing.OTHER_PAPER.number: 1}
+    assert counts() == both == counts("--at", 3) == counts("--as-of", signing.at(3))
+    assert counts("--at", 1) == {PAPER.number: 1} == counts("--as-of", signing.at(1))
+    assert counts("--at", 0) == {}
+    assert counts("--paper", PAPER.suffix[:8].lower()) == {PAPER.number: 2}
+    assert counts("--paper", PAPER.number, "--at", 0) == {PAPER.number: 0}
+    for more, says in (
+        (("--at", 4), "no position 4"),
+        (("--as-of", "yesterday"), "no time of the form"),
+        (("--paper", "AAAAAAAA"), "no paper 'AAAAAAAA'"),
+        (("--paper", "AA"), "names no paper"),
+    ):
+        done = run("replay", "--log", log, "--keyring", keyring, *more)
+        assert (done.code, done.out) == (2, "")
+        assert says in done.err
+
+
+def test_expectations_of_absent_papers_and_false_documents(  # type: ignore[no-untyped-def]
+    run, tmp_path: Path, published: Path
+) -> None:
+    state = json.loads((published / STATE).read_bytes())
+    folder = tmp_path / "expect"
+    folder.mkdir()
+    (folder / "a.json").write_bytes(canonical(state | {"event_count": 3}))
+    (folder / "record.json").write_bytes((published / "record-2OWFFTWG.json").read_bytes())
+    arguments = ("replay", published / STATE, "--assurance", "stated", "--expect")
+    done = run(*arguments, folder)
+    assert done.code == 1
+    assert "the expected document's own hash is" in done.out
+    absent = jsonl(tmp_path / "absent.json", state | {"pith_number": PAPER.number})
+    done = run(*arguments, absent, "--expect", published / STATE, "--json")
+    assert done.code == 1
+    assert {row["pith_number"]: row["matches"] for row in done.rows} == {
+        PITH: True,
+        PAPER.number: False,
+    }
+    done = run(*arguments, published / "record-2OWFFTWG.json")
+    assert done.code == 3
+    assert "no state document" in done.err
+
+
+def test_replay_takes_paths_or_a_log(run, published: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert run("replay").code == 2
+    assert run("replay", published / STATE, "--log", tmp_path).code == 2
+
+
+# --- ingest ----------------------------------------------------------------------------------
+
+
+def test_ingest_refuses_the_bad_and_takes_the_rest(run, tmp_path: Path, keyring: Path) -> None:  # type: ignore[no-untyped-def]
+    good = canonical(signed_event())
+    path = tmp_path / "mixed.jsonl"
+    bad = [
+        b'{"a":1,"a":2}',
+        b"\xff",
+        b"[NaN]",
+        b"7",
+        b'{"subject_pith_number":"pith:2018:short"}',
+        good.replace(b'"target"', b'"targ\\ud800et"'),
+    ]
+    path.write_bytes(b"\n".join([good, *bad, good]) + b"\n")
+    done = run("ingest", "--log", tmp_path / "log", path, "--keyring", keyring, "--json")
+    assert done.code == 3
+    assert done.rows == [
+        {
+            "read": 8,
+            "appended": 1,
+            "duplicates": 1,
+            "invalid": 0,
+            "refused": 6,
+            "papers": 1,
+            "position": 1,
+        }
+    ]
+    for line, reason in enumerate(
+        ("duplicate_name", "invalid_utf8", "non_finite_number", "not_an_object", "no_subject",
+         "lone_surrogate"),
+        2,
+    ):  # fmt: skip
+        assert f"refused {path}:{line}: {reason}" in done.err
+
+
+def test_ingest_of_nothing_readable_names_it(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = run("ingest", "--log", tmp_path / "log", tmp_path / "absent.json")
+    assert done.code == 3
+    assert "absent.json: unreadable: No such file" in done.err
+
+
+def test_ingest_honours_its_limits(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    events = jsonl(tmp_path / "e.jsonl", signed_event(), signed_event())
+    done = run("ingest", "--log", tmp_path / "log", "--max-line", 100, events)
+    assert done.code == 3
+    assert done.err.count("too_large: the limit for a line is 100 bytes") == 2
+
+
+def test_ingest_from_standard_input_at_the_authentic_door(tmp_path: Path, keyring: Path) -> None:
+    text = canonical(signed_event()) + b"\n" + canonical(signed_event() | {"signature": None})
+    done = subprocess.run(
+        [sys.executable, "-m", "pithgraph", "ingest", "--log", str(tmp_path / "log"), "-"]
+        + ["--admit", "authentic", "--keyring", str(keyring), "--json"],
+        input=text,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        check=False,
+    )
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["appended"] == 1
+    assert b"refused <standard input>:2 sha256:" in done.stderr
+    assert b": missing_signature: " in done.stderr
+
+
+# --- state, audit, proof ---------------------------------------------------------------------
+
+
+def test_state_prints_canonical_bytes_and_a_newline(run, tmp_path: Path, published: Path) -> None:  # type: ignore[no-untyped-def]
+    log = tmp_path / "log"
+    assert run("ingest", "--log", log, published / STATE).code == 0
+    done = run("state", "--log", log, "pith:n7nxyvee", "--assurance", "stated")
+    assert done.code == 0
+    assert done.out.encode() == canonical(json.loads((published / STATE).read_bytes())) + b"\n"
+    assert f"state_sha256 {STATE_SHA256}, keyring 312f365b" in done.err
+    pretty = run("state", "--log", log, PITH, "--assurance", "stated", "--pretty")
+    assert json.loads(pretty.out) == json.loads(done.out)
+    assert pretty.out.count("\n") > 100
+    past = run("state", "--log", log, PITH, "--at", 0)
+    assert json.loads(past.out)["event_count"] == 0
+    done = run("state", "--log", log, "N7NXYVEA")
+    assert done.code == 2
+    assert f"nearest: {PITH}" in done.err
+
+
+def test_audit_of_the_published_documents(run, published: Path) -> None:  # type: ignore[no-untyped-def]
+    done = run("audit", published, "--json")
+    assert done.code == 0
+    assert {row["status"] for row in done.rows} == {"pass", "skipped"}
+    skipped = {(row["check"], row["detail"]) for row in done.rows if row["status"] == "skipped"}
+    assert skipped
+    assert all("abstract" in str(check) for check, _ in skipped)
+    assert len({row["path"] for row in done.rows}) == 5
+    assert list(done.rows[0]) == ["path", "document", "check", "status", "detail"]
+
+
+def test_audit_names_what_fails_and_what_cannot_be_read(
+    run, published: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    text = (published / "record-2OWFFTWG.json").read_text()
+    false = tmp_path / "false.json"
+    false.write_text(text.replace("Parallelizing", "parallelizing!", 1))
+    broken = tmp_path / "broken.json"
+    broken.write_text(text[:100])
+    done = run("audit", false)
+    assert done.code == 1
+    assert any(line.startswith("  fail ") and "title" in line for line in done.out.splitlines())
+    assert run("audit", broken).code == 3
+    done = run("audit", broken, false, published)
+    assert done.code == 1
+    assert "broken.json: unreadable" in done.out
+
+
+def test_proofs_are_built_verified_and_ingested(run, tmp_path: Path, keyring: Path) -> None:  # type: ignore[no-untyped-def]
+    two = [signed_event("graph_snapshot", **{"payload.n": n}) for n in (1, 2)]
+    log = tmp_path / "log"
+    run("ingest", "--log", log, jsonl(tmp_path / "e.jsonl", *two), "--keyring", keyring)
+    done = run("proof", "build", "--log", log, PAPER.number, "--keyring", keyring, "--out",
+               tmp_path / "proofs")  # fmt: skip
+    assert done.code == 0
+    (path,) = done.out.split()
+    assert run("proof", "verify", path, "--keyring", keyring).code == 0
+    (row,) = run("proof", "verify", path, "--json").rows
+    assert (row["status"], row["rule"], row["in_keyring"]) == ("pass", "same_slot", False)
+    done = run("ingest", "--log", tmp_path / "other", path, "--keyring", keyring, "--json")
+    assert done.rows[0]["appended"] == 2
+    (row,) = run("replay", "--log", tmp_path / "other", "--keyring", keyring, "--json").rows
+    assert row["equivocation_count"] == 1
+    proof = json.loads(Path(path).read_bytes())
+    proof["events"][0]["payload"]["n"] = 3
+    false = jsonl(tmp_path / "false.json", proof)
+    broken = tmp_path / "broken.json"
+    broken.write_bytes(b"{")
+    assert run("proof", "verify", false).code == 1
+    assert run("proof", "verify", broken).code == 3
+    assert run("proof", "verify", broken, false).code == run("proof", "verify", false, broken).code
+    assert run("proof", "verify", false, broken).code == 1
+
+
+# --- failures --------------------------------------------------------------------------------
+
+
+def test_a_log_that_is_not_there_or_locked(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for arguments in (
+        ("replay", "--log", tmp_path / "no"),
+        ("state", "--log", tmp_path / "no", PITH),
+        ("proof", "build", "--log", tmp_path / "no", PITH),
+    ):
+        done = run(*arguments)
+        assert done.code == 4
+        assert "there is no log" in done.err
+    with LogWriter.open(tmp_path / "log"):
+        done = run("ingest", "--log", tmp_path / "log", "-")
+    assert done.code == 4
+    assert f"process {os.getpid()} is writing" in done.err
+
+
+def test_a_bad_keyring_is_named(run, tmp_path: Path, published: Path) -> None:  # type: ignore[no-untyped-def]
+    bad = jsonl(tmp_path / "k.json", {"keys": [signing.REGISTRY.entry(algorithm="rsa")]})
+    done = run("replay", published / STATE, "--keyring", bad)
+    assert done.code == 3
+    assert "k.json: the keyring is refused: Invalid enum value 'rsa'" in done.err
+    assert run("replay", published / STATE, "--keyring", tmp_path / "none.json").code == 3
+
+
+def test_unknown_words_are_wrong_usage(run) -> None:  # type: ignore[no-untyped-def]
+    assert run("frobnicate").code == 2
+    assert run("replay", "--frobnicate").code == 2
+    assert run("ingest", "x.json").code == 2
+
+
+def test_control_characters_are_shown_escaped(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "a\x1b[31m.json"
+    path.write_bytes(b'{"subject_pith_number":"\\u001b[2J\\u009b"}')
+    done = run("ingest", "--log", tmp_path / "log", path)
+    assert done.code == 3
+    assert "\x1b" not in done.err + done.out
+    assert "\x9b" not in done.err + done.out
+    assert r"a\x1b[31m.json" in done.err
+
+
+def test_an_interrupt_exits_130_and_keeps_what_is_done(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pithgraph", "ingest", "--log", str(tmp_path / "log"), "-"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(canonical(signed_event()) + b"\n" + canonical(signed_event()) + b"\n")
+        process.stdin.flush()
+        while not (tmp_path / "log" / "writer.lock").exists():
+            pass
+        process.send_signal(signal.SIGINT)
+        error = process.stderr.read().decode()
+        assert process.wait() == 130
+    assert "interrupted" in error
+    assert "Traceback" not in error
+
+
+def test_a_closed_pipe_is_no_traceback(published: Path) -> None:
+    command = f"{sys.executable} -m pithgraph audit {published} {published} {published} | head -1"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_every_verb_explains_itself(run) -> None:  # type: ignore[no-untyped-def]
+    for verb in (["audit"], ["ingest"], ["replay"], ["state"], ["proof", "build"],
+                 ["proof", "verify"]):  # fmt: skip
+        done = run(*verb, "--help")
+        assert done.code == 0
+        assert f"pithgraph {' '.join(verb)} " in done.out  # an example
+    assert run("--version").out == "pithgraph 0.1.0\n"

@@ -1,0 +1,100 @@
+"""The README says what is true: its examples run, and print what it shows."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
+    return tmp_path
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    )
+
+
+EXPECTED_OF_PYTHON = [
+    "2 events appended, 0 refused\npith:2018:N7NXYVEE5GSA4YEBQIUPRQUEL7 "
+    "9bbb9e468ac2ea4d75a2513b96f5ee6172e9fee242a930f52aa8d687f6d567e9\n",
+    "1 valid; invalid: {'bad_signature'}\n",
+    "".join(
+        f"record-{name}.json pith_number_record failed: 0\n"
+        for name in ("2OWFFTWG", "4TWPD7WB", "6BE5URHH", "VDA6XFVV")
+    ),
+    "same_slot withheld: 2 of 2\nproven: True\n",
+]
+
+
+def test_the_python_examples_run(folder: Path) -> None:
+    found = blocks("python")
+    assert len(found) == len(EXPECTED_OF_PYTHON)
+    for code, expected in zip(found, EXPECTED_OF_PYTHON, strict=True):
+        done = run(["-c", code], folder)
+        assert done.stderr == ""
+        assert done.stdout == expected
+
+
+def test_the_commands_print_what_is_shown(folder: Path) -> None:
+    count = 0
+    for block in blocks("console"):
+        for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
+            program, *arguments = shlex.split(command)
+            assert program == "pithgraph"
+            done = run(["-m", "pithgraph", *arguments], folder)
+            assert done.returncode == 0, done.stderr
+            pattern = re.escape(shown).replace("…\\\n", r"(?:.*\n)*")
+            assert re.fullmatch(pattern, done.stdout), done.stdout
+            count += 1
+    assert count == 3
+
+
+def test_the_first_command_gives_the_published_hash(folder: Path) -> None:
+    first, second = blocks("sh")
+    arguments = shlex.split(first.split(".venv/bin/pithgraph ")[1])
+    done = run(["-m", "pithgraph", *arguments], folder)
+    assert done.returncode == 0
+    state_hash = "9bbb9e468ac2ea4d75a2513b96f5ee6172e9fee242a930f52aa8d687f6d567e9"
+    assert f"  state_sha256  {state_hash}\n" in done.stdout
+    assert f"  expected      {state_hash}  matches\n" in done.stdout
+    assert second.strip().endswith(".venv/bin/pytest -q")
+
+
+def test_the_verbs_of_the_readme_are_the_programs() -> None:
+    from pithgraph.cli import _VERBS
+
+    for verb in _VERBS:
+        assert f"pithgraph {verb}" in README
+
+
+def test_what_is_exported_is_there() -> None:
+    import pithgraph
+
+    assert sorted(set(pithgraph.__all__)) == sorted(pithgraph.__all__)
+    assert set(pithgraph.__all__) == {"__version__", *pithgraph._ROOM_OF}
+    for name in pithgraph.__all__:
+        assert getattr(pithgraph, name) is not None
+        assert name == "__version__" or getattr(pithgraph, name).__doc__
+    with pytest.raises(AttributeError, match="nothing_such"):
+        _ = pithgraph.nothing_such
