@@ -88,7 +88,7 @@ class Receipt(Struct, frozen=True):
 
 
 class SourceRef(Struct, frozen=True):
-    """Where a paper comes from."""
+    """Where a paper comes from: the members that the `source` of a canonical record has."""
 
     kind: Any
     id: Any
@@ -96,7 +96,7 @@ class SourceRef(Struct, frozen=True):
 
 
 class Record(Struct, frozen=True):
-    """`pith_number_record`."""
+    """`pith_number_record`. Without a receipt or a snapshot the member is null."""
 
     pith_number: str
     short_pith_number: str
@@ -107,8 +107,8 @@ class Record(Struct, frozen=True):
     paper: dict[str, Any]
     verification_status: dict[str, Any]
     canonical_record: dict[str, Any]
-    receipt: dict[str, Any]
-    graph_snapshot: dict[str, Any]
+    receipt: dict[str, Any] | None
+    graph_snapshot: dict[str, Any] | None
     aliases: list[Any]
     events: list[Any]
     formal_canon: dict[str, Any]
@@ -116,30 +116,38 @@ class Record(Struct, frozen=True):
     agent_actions: dict[str, Any]
 
 
-class StateRow(Struct, frozen=True):
-    """One applied event in a bucket of a state."""
-
-    event_id: str
-    target: str
-    created_at: str
-    signer: dict[str, Any]
-    payload: dict[str, Any]
-
-
 class Current(Struct, frozen=True):
-    """`current` of a state: one list a bucket, the rest as named."""
+    """`current` of a state: one list a bucket, the rest as named. A row is judged on its own, as
+    the event that it stands for, so that a fault of one is named and hides no other."""
 
     canonical_record: dict[str, Any] | None
-    source_aliases: list[AliasRow]
-    graph_snapshots: list[StateRow]
-    author_attestations: list[StateRow]
-    timestamp_anchors: list[StateRow]
-    storage_attestations: list[StateRow]
-    citation_signatures: list[StateRow]
-    replication_records: list[StateRow]
-    corrections: list[StateRow]
-    mirror_hints: list[StateRow]
-    record_created: StateRow | None
+    source_aliases: list[Any]
+    graph_snapshots: list[Any]
+    author_attestations: list[Any]
+    timestamp_anchors: list[Any]
+    storage_attestations: list[Any]
+    citation_signatures: list[Any]
+    replication_records: list[Any]
+    corrections: list[Any]
+    mirror_hints: list[Any]
+    record_created: Any
+
+
+class EquivocationRow(Struct, frozen=True, forbid_unknown_fields=True):
+    """One row of a state's `equivocations` (SPEC §7, 6)."""
+
+    rule: Literal["same_slot", "fork"]
+    public_key_fingerprint: str
+    slot: dict[str, str]
+    event_ids: Annotated[list[EventId], Meta(min_length=2)]
+
+
+class InvalidEventRow(Struct, frozen=True, forbid_unknown_fields=True):
+    """One row of a state's `invalid_events` (SPEC §7, 6)."""
+
+    event_id: EventId | None
+    event_sha256: Sha256
+    reason: str
 
 
 class StateDocument(Struct, frozen=True):
@@ -153,8 +161,8 @@ class StateDocument(Struct, frozen=True):
     invalid_event_count: int
     equivocation_count: int
     current: Current
-    equivocations: list[dict[str, Any]]
-    invalid_events: list[dict[str, Any]]
+    equivocations: list[Any]
+    invalid_events: list[Any]
     applied_event_ids: list[str]
     state_sha256: str
 
@@ -205,12 +213,12 @@ class Mirror(Struct, frozen=True):
 
 
 class Manifest(Struct, frozen=True):
-    """`pith_mirror_manifest`."""
+    """`pith_mirror_manifest`. Each of the `mirrors` is seen as a `Mirror` on its own."""
 
     manifest_version: str
     generated_at: str
     merge_version: str
-    mirrors: list[Mirror]
+    mirrors: list[Any]
 
 
 # --- documents of ours (SPEC §6, §8) ---------------------------------------------------------

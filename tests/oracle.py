@@ -1,10 +1,10 @@
 """A naive oracle of the Pith open-graph merge, for the tests to hold the engine against.
 
-What lives here: the rules of SPEC.md §1-§7 (decode, admit, judge, merge, hash), each written down as
-literally as it reads, with no thought for speed, memory or messages.
+What lives here: the rules of SPEC.md §1-§7 (decode, admit, judge, merge, hash), each written down
+as literally as it reads, with no thought for speed, memory or messages.
 
 What must not: any import of `pithgraph`, or code taken from it. Two implementations that share a
-helper share its bugs, and then their agreement proves nothing. When the two differ, SPEC.md decides.
+helper share its bugs, and then their agreement proves nothing. SPEC.md decides between them.
 
 Not here: the door's quota and `--admit authentic`, validation of keyrings, audits, views, the log.
 """
@@ -146,7 +146,7 @@ def is_timestamp(value: object) -> bool:
 
 
 def without_fraction(text: Any) -> str | None:
-    """An alias row's date without its fraction and with `Z`, or None if it has no such form (§4)."""
+    """An alias row's date without its fraction, with `Z`, or None if it has no such form (§4)."""
     if not matches(r".{19}(\.[0-9]+)?(Z|\+00:00)", text) or not is_timestamp(text[:19] + "Z"):
         return None
     return str(text[:19] + "Z")
@@ -170,7 +170,7 @@ def suffix_of(sha256_hex: str) -> str:
 def read_input(name: str, data: bytes) -> tuple[list[Json], list[AliasRow]]:
     """Events and alias rows of one input file; what is refused is left out.
 
-    The name takes no part: .gz is told by its magic bytes, and a file is JSON Lines when it does not
+    The name takes no part: .gz is told by its magic bytes, and a file is JSON Lines if it does not
     decode as one JSON value as a whole.
     """
     if data.startswith(b"\x1f\x8b"):
@@ -273,7 +273,7 @@ def _take_aliases(pith_number: object, rows: object, aliases: list[AliasRow]) ->
 
 @functools.cache  # tests judge the same few signatures thousands of times
 def _verifies(public_key: bytes, signature: bytes, message: bytes) -> bool:
-    # §5 wants every key canonical and in the prime-order subgroup, which is libsodium's valid point.
+    # §5 wants every key canonical and in the prime-order subgroup, libsodium's valid point.
     # S*B - h*A then lies in that subgroup, so R must too: asking for it gives the cofactorless
     # equation whichever one a release of libsodium decides by. It sees to S < L itself.
     if not bindings.crypto_core_ed25519_is_valid_point(public_key):
@@ -526,7 +526,7 @@ def _slot(event: Json) -> tuple[str, str, str, str]:
 def _state(
     pith_number: str, events: list[Json], rows: list[AliasRow], keyring: Json, assurance: str
 ) -> Json:
-    # §7.1: one per event_id (verified first, then the smallest digest); invalid ones one per digest.
+    # §7.1: one per event_id (verified first, then the smallest digest); invalid one per digest.
     valid: dict[str, tuple[bool, str, Json]] = {}
     invalid: dict[str, Json] = {}
     for event in events:
@@ -561,7 +561,7 @@ def _state(
     ]
     equivocations.sort(key=canonical)
 
-    # §7.2 withholds verified events that share a slot; §6 holds back a stated one where any verified
+    # §7.2 withholds verified events that share a slot; §6 holds back a stated one where a verified
     # event has its slot, withheld or not.
     applied = [
         event

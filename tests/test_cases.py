@@ -14,9 +14,9 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import oracle
 import pytest
 
+import oracle
 from pithgraph.canonical import decode
 from pithgraph.entries import AliasEntry, EventEntry, entries_of
 from pithgraph.errors import DecodeError

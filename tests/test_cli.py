@@ -207,9 +207,10 @@ def test_ingest_honours_its_limits(run, tmp_path: Path) -> None:  # type: ignore
 
 def test_ingest_from_standard_input_at_the_authentic_door(tmp_path: Path, keyring: Path) -> None:
     text = canonical(signed_event()) + b"\n" + canonical(signed_event() | {"signature": None})
+    log = str(tmp_path / "log")
+    options = ["--log", log, "--admit", "authentic", "--keyring", str(keyring), "--json"]
     done = subprocess.run(
-        [sys.executable, "-m", "pithgraph", "ingest", "--log", str(tmp_path / "log"), "-"]
-        + ["--admit", "authentic", "--keyring", str(keyring), "--json"],
+        [sys.executable, "-m", "pithgraph", "ingest", *options, "-"],
         input=text,
         capture_output=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

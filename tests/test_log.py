@@ -277,9 +277,7 @@ def state_document(count: int) -> dict[str, object]:
         "state_type": "pith_open_graph_state",
         "pith_number": PAPER.number,
         "current": {
-            "graph_snapshots": [
-                {**row, "event_id": signing.some_id(str(n))} for n in range(count)
-            ],
+            "graph_snapshots": [{**row, "event_id": signing.some_id(str(n))} for n in range(count)],
             "source_aliases": [],
         },
     }

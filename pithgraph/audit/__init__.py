@@ -1,0 +1,88 @@
+"""The audit of documents, offline: a decoded document in, findings out (SPEC §2 to §9).
+
+What lives here: telling documents apart, lists of them, and the findings' type. What must not:
+files, the network, a log, printing; and no rule that is not in the core: an audit only asks.
+
+Each document type has a module with a table of its checks, by name, at its top. A check passes,
+fails, is unconfirmed (nothing at hand shows it) or skipped (the document does not hold what it
+takes). Only `fail` is a fault of the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from pithgraph import documents
+from pithgraph.audit.bundle import audit_bundle
+from pithgraph.audit.findings import Audited, Finding, Status, failed, finding
+from pithgraph.audit.judging import equivocation_parts, event_outcome, judge_value
+from pithgraph.audit.manifest import audit_manifest
+from pithgraph.audit.others import (
+    audit_alias,
+    audit_aliases,
+    audit_event,
+    audit_keyring,
+    audit_proof,
+)
+from pithgraph.audit.record import audit_record
+from pithgraph.audit.state import audit_state
+from pithgraph.canonical import MAX_DOCUMENT_BYTES, decode
+from pithgraph.documents import classify
+from pithgraph.errors import Refused
+from pithgraph.keyring import Keyring
+
+__all__ = ["Audited", "Finding", "Status", "audit_bytes", "audit_value"]
+
+
+def audit_bytes(data: bytes, keyring: Keyring, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Audited:
+    """Audit a document as received. Raises DecodeError (SPEC §1), and Refused for what is no
+    document that is known here."""
+    return audit_value(decode(data, max_bytes=max_bytes), keyring)
+
+
+def audit_value(value: Any, keyring: Keyring) -> Audited:
+    """Audit a decoded document, as `canonical.decode` gives it, of whatever type it is.
+
+    Raises Refused for what is no document that is known here; every fault of a known one is a
+    finding.
+    """
+    found = classify(value)
+    return Audited(found.type, tuple(_AUDITS[found.type](value, keyring)))
+
+
+def _audit_list(value: list[Any], keyring: Keyring) -> Iterator[Finding]:
+    """Entries, each on its own, with its index before its checks' names; then what a signer of
+    several events said twice. A list inside a list is refused."""
+    judged = []
+    for index, element in enumerate(value):
+        try:
+            kind = classify(element).type
+            if kind == documents.LIST:
+                raise Refused("not_an_object", "a list inside a list")
+        except Refused as error:
+            yield finding(f"[{index}]", failed(f"refused, {error}"))
+            continue
+        if kind == documents.EVENT:
+            one = judge_value(element, keyring)
+            judged.append(one)
+            yield finding(f"[{index}]", event_outcome(one))
+        else:
+            for check, status, detail in _AUDITS[kind](element, keyring):
+                yield Finding(f"[{index}].{check}", status, detail)
+    for part, outcome in equivocation_parts(judged, keyring):
+        yield finding(f"equivocations{part}", outcome)
+
+
+_AUDITS: Final[dict[str, Callable[[Any, Keyring], Iterator[Finding]]]] = {
+    documents.RECORD: audit_record,
+    documents.STATE: audit_state,
+    documents.BUNDLE: audit_bundle,
+    documents.MANIFEST: audit_manifest,
+    documents.KEYRING: audit_keyring,
+    documents.PROOF: audit_proof,
+    documents.EVENT: audit_event,
+    documents.LIST: _audit_list,
+    documents.ALIASES: audit_aliases,
+    documents.ALIAS: audit_alias,
+}

@@ -1,0 +1,155 @@
+"""The verification status: each field by its rule, from a state and from a record alike."""
+
+from typing import Any
+
+import pytest
+
+import signing
+from pithgraph.events import Event
+from pithgraph.keyring import Keyring
+from pithgraph.merge import merge_events
+from pithgraph.views import EVENT_FIELDS, status_of_state, verification_status
+from signing import PAPER, Json, at, signed_event
+
+KEYRING = Keyring.from_value(signing.keyring_value())
+
+NOTHING: dict[str, bool | int] = {
+    "content_addressed": False,
+    "pith_receipt": False,
+    "author_attested": False,
+    "weak_author_claims": 0,
+    "strong_author_claims": 0,
+    "externally_anchored": False,
+    "storage_verified": False,
+    "citation_signatures": 0,
+    "replication_records": 0,
+    "graph_snapshot": False,
+    "references_resolved": False,
+    "formal_links_present": False,
+}
+
+
+def status(*events: Json) -> dict[str, bool | int]:
+    """What differs from the status of a paper of which nothing is known."""
+    state = merge_events(PAPER.number, map(Event.from_value, events), (), KEYRING)
+    assert state.invalid_event_count == 0
+    found = status_of_state(state.document)
+    assert list(found) == list(NOTHING)
+    return {field: value for field, value in found.items() if value is not NOTHING[field]}
+
+
+def payload(kind: str, **members: Any) -> Json:
+    return signing.payload_of(kind) | members
+
+
+def retraction(event: Json, key: signing.Key, created_at: str = at(50), **members: Any) -> Json:
+    content = {"action": "retract", "reason": "wrong", "event_id": event["event_id"]} | members
+    return signed_event(
+        "correction", key, created_at=created_at, target=event["event_id"], payload=content
+    )
+
+
+STRONG = payload("author_attestation", strength="strong")
+CONFIRMED = payload("timestamp_anchor", status="confirmed", block_height=1)
+
+
+def snapshot_event(snapshot: Json, second: int) -> Json:
+    content = {"graph_snapshot": snapshot, "verdict_id": None}
+    return signed_event("graph_snapshot", created_at=at(second), payload=content)
+
+
+RESOLVED = {"references": {"count": 2, "resolved_work": 2}, "formal_canon": {"evidence_count": 1}}
+UNRESOLVED = {"references": {"count": 2, "resolved_work": 1}, "formal_canon": {}}
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([], {}),
+        ([signed_event("record_created")], {"content_addressed": True, "pith_receipt": True}),
+        (
+            [
+                signed_event("record_created"),
+                signed_event("record_created", more="the same second, so both are withheld"),
+            ],
+            {"content_addressed": True, "pith_receipt": True},
+        ),
+        (
+            [signed_event("author_attestation")],
+            {"author_attested": True, "weak_author_claims": 1},
+        ),
+        (
+            [
+                signed_event("author_attestation"),
+                signed_event("author_attestation", signing.BOB, payload=STRONG),
+            ],
+            {"author_attested": True, "weak_author_claims": 1, "strong_author_claims": 1},
+        ),
+        ([signed_event("timestamp_anchor")], {}),
+        ([signed_event("timestamp_anchor", payload=CONFIRMED)], {"externally_anchored": True}),
+        ([signed_event("storage_attestation")], {"storage_verified": True}),
+        (
+            [signed_event("citation_signature", created_at=at(n)) for n in (1, 2)],
+            {"citation_signatures": 2},
+        ),
+        ([signed_event("replication_record")], {"replication_records": 1}),
+        ([snapshot_event({}, 1)], {"graph_snapshot": True}),
+        (
+            [snapshot_event(UNRESOLVED, 1), snapshot_event(RESOLVED, 2)],
+            {"graph_snapshot": True, "references_resolved": True, "formal_links_present": True},
+        ),
+        ([snapshot_event(RESOLVED, 1), snapshot_event(UNRESOLVED, 2)], {"graph_snapshot": True}),
+        (
+            [snapshot_event({"references": {"count": 0, "resolved_work": 0}}, 1)],
+            {"graph_snapshot": True},
+        ),
+        (
+            [snapshot_event({"references": 5, "formal_canon": {"evidence_count": True}}, 1)],
+            {"graph_snapshot": True},
+        ),
+    ],
+)
+def test_a_field_follows_from_the_applied_events(events: list[Json], expected: Json) -> None:
+    assert status(*events) == expected
+
+
+CITATION = signed_event("citation_signature", signing.ALICE)
+BY_ALICE = retraction(CITATION, signing.ALICE)
+
+
+@pytest.mark.parametrize(
+    ("correction", "counted"),
+    [
+        (BY_ALICE, 0),
+        (retraction(CITATION, signing.ALICE, created_at=at(0)), 0),
+        (retraction(CITATION, signing.REGISTRY), 1),
+        (retraction(CITATION, signing.ALICE, action="amend"), 1),
+        (retraction(signed_event(), signing.ALICE), 1),
+    ],
+    ids=["after", "before", "by_another", "amended", "of_another"],
+)
+def test_a_retraction_takes_away_what_its_own_signer_said(correction: Json, counted: int) -> None:
+    assert status(CITATION, correction).get("citation_signatures", 0) == counted
+
+
+def test_a_retraction_cannot_be_retracted() -> None:
+    assert status(CITATION, BY_ALICE, retraction(BY_ALICE, signing.ALICE, at(51))) == {}
+
+
+def test_a_retracted_snapshot_gives_way_to_the_one_before() -> None:
+    first, second = snapshot_event(RESOLVED, 1), snapshot_event(UNRESOLVED, 2)
+    found = status(first, second, retraction(second, signing.REGISTRY))
+    assert found["references_resolved"] is True
+    assert "graph_snapshot" not in status(first, retraction(first, signing.REGISTRY))
+
+
+def test_a_records_own_snapshot_is_the_newest() -> None:
+    rows = merge_events(
+        PAPER.number, [Event.from_value(snapshot_event(UNRESOLVED, 1))], (), KEYRING
+    ).document["current"]
+    found = verification_status(rows, content_addressed=True, pith_receipt=False, snapshot=RESOLVED)
+    assert found["references_resolved"] is True
+    assert (found["content_addressed"], found["pith_receipt"]) == (True, False)
+    alone = verification_status({}, content_addressed=False, pith_receipt=False)
+    assert alone == NOTHING
+    assert alone.keys() > EVENT_FIELDS
