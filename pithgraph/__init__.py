@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pithgraph.log import Log, LogWriter
     from pithgraph.merge import Equivocation, InvalidEvent, PaperAlias, State, merge_events
     from pithgraph.proofs import VerifiedProof, build_proof, verify_proof
-    from pithgraph.replaying import current_state, find_paper, replay
+    from pithgraph.replaying import current_state, find_paper, proofs_of, replay
     from pithgraph.sources import Limits, load_keyring
 
 _ROOMS = {
@@ -77,7 +77,7 @@ _ROOMS = {
     "log": ("Log", "LogWriter"),
     "merge": ("Equivocation", "InvalidEvent", "PaperAlias", "State", "merge_events"),
     "proofs": ("VerifiedProof", "build_proof", "verify_proof"),
-    "replaying": ("current_state", "find_paper", "replay"),
+    "replaying": ("current_state", "find_paper", "proofs_of", "replay"),
     "sources": ("Limits", "load_keyring"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
@@ -123,6 +123,7 @@ __all__ = [
     "load_private_key",
     "merge_events",
     "parse_pith_number",
+    "proofs_of",
     "replay",
     "save_private_key",
     "sign_event",

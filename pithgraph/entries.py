@@ -15,7 +15,7 @@ from pithgraph.documents import AliasRow, classify, view
 from pithgraph.errors import EncodeError, IdentifierError, Refused
 from pithgraph.events import Event
 from pithgraph.identifiers import alias_time, parse_pith_number
-from pithgraph.kinds import EVENT_TYPE_OF_BUCKET
+from pithgraph.kinds import EVENT_TYPE_OF_BUCKET, LIST_BUCKETS
 
 
 class EventEntry(NamedTuple):
@@ -65,11 +65,12 @@ def state_rows(value: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
         return
     for bucket, event_type in EVENT_TYPE_OF_BUCKET.items():
         rows = current.get(bucket)
-        if isinstance(rows, list):
+        if bucket not in LIST_BUCKETS:
+            if rows is not None:
+                yield f"current.{bucket}", rows, event_type
+        elif isinstance(rows, list):
             for index, row in enumerate(rows):
                 yield f"current.{bucket}[{index}]", row, event_type
-        elif bucket == "record_created" and rows is not None:
-            yield f"current.{bucket}", rows, event_type
 
 
 def event_of_row(row: Any, event_type: str, pith_number: Any) -> Event:

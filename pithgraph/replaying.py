@@ -7,12 +7,14 @@ merge. A replay always merges from the event rows; only `current_state` looks in
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from pithgraph.errors import IdentifierError
 from pithgraph.identifiers import PithNumber, alias_time, is_timestamp, parse_reference
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter, Snapshot
 from pithgraph.merge import PaperAlias, State, merge
+from pithgraph.proofs import build_proof
 from pithgraph.sources import load_keyring
 from pithgraph.validation import VERIFIED, Assurance, Judged, establish, judge
 
@@ -34,8 +36,8 @@ def replay(
     and IdentifierError for an `as_of` that is no timestamp or an `at` that the log has not reached.
     """
     keyring = keyring or load_keyring()
-    if as_of is not None and not is_timestamp(as_of):
-        raise IdentifierError(f"{as_of!r} is no time of the form 2026-05-18T00:15:36Z")
+    if as_of is not None:
+        check_time(as_of)
     with log.snapshot() as snapshot:
         if at is not None and not 0 <= at <= snapshot.size:
             raise IdentifierError(f"the log has no position {at}: it holds {snapshot.size} events")
@@ -43,6 +45,12 @@ def replay(
             state = _state(snapshot, paper, keyring, assurance, as_of, at)
             if state is not None or papers is not None:
                 yield state or merge(str(paper), (), (), keyring.sha256, assurance)
+
+
+def check_time(text: str) -> None:
+    """Raise IdentifierError unless the text is a §5 timestamp."""
+    if not is_timestamp(text):
+        raise IdentifierError(f"{text!r} is no time of the form 2026-05-18T00:15:36Z")
 
 
 def find_paper(log: Log, text: str) -> PithNumber:
@@ -61,6 +69,21 @@ def find_paper(log: Log, text: str) -> PithNumber:
         near = _nearest(snapshot, reference.prefix)
     hint = f"; nearest: {', '.join(map(str, near))}" if near else ""
     raise IdentifierError(f"the log holds no paper {text!r}{hint}")
+
+
+def proofs_of(log: Log, paper: PithNumber, *, keyring: Keyring) -> list[dict[str, Any]]:
+    """A proof document (SPEC §8) for each equivocation about a paper, in the order of the state's
+    rows."""
+    with log.snapshot() as snapshot:
+        judged, aliases = _judged(snapshot, paper, keyring, VERIFIED, None)
+    state = merge(str(paper), judged, aliases, keyring.sha256, VERIFIED)
+    # Of several signatures of one id any proves as much, for the id is the digest of what is said.
+    valid = {
+        event.event_id: event
+        for event, verdict in judged
+        if verdict.reason is None and event.event_id is not None
+    }
+    return [build_proof(row, valid, keyring) for row in state.equivocations]
 
 
 def current_state(
@@ -88,17 +111,28 @@ def _state(
     as_of: str | None,
     at: int | None,
 ) -> State | None:
-    judged = [
-        Judged(event, judge(event, establish(event, keyring, facts), keyring, assurance))
-        for _, event, facts in snapshot.events_of(paper, at)
-    ]
-    aliases = [PaperAlias(*alias[1:]) for alias in snapshot.aliases_of(paper, at)]
+    judged, aliases = _judged(snapshot, paper, keyring, assurance, at)
     if not judged and not aliases:
         return None
     state = merge(str(paper), judged, aliases, keyring.sha256, assurance, as_of)
     if as_of is not None and state.event_count == 0 and not _by(as_of, aliases):
         return None
     return state
+
+
+def _judged(
+    snapshot: Snapshot,
+    paper: PithNumber,
+    keyring: Keyring,
+    assurance: Assurance,
+    at: int | None,
+) -> tuple[list[Judged], list[PaperAlias]]:
+    """What the merge takes of a paper, by that position."""
+    judged = [
+        Judged(event, judge(event, establish(event, keyring, facts), keyring, assurance))
+        for _, event, facts in snapshot.events_of(paper, at)
+    ]
+    return judged, [PaperAlias(*alias[1:]) for alias in snapshot.aliases_of(paper, at)]
 
 
 def _by(as_of: str, aliases: Iterable[PaperAlias]) -> bool:

@@ -146,6 +146,8 @@ def test_expectations_of_absent_papers_and_false_documents(  # type: ignore[no-u
         PITH: True,
         PAPER.number: False,
     }
+    past = run(*arguments, published / STATE, "--as-of", "2020-01-01T00:00:00Z", "--json")
+    assert [(row["event_count"], row["matches"]) for row in past.rows] == [(0, False)]
     done = run(*arguments, published / "record-2OWFFTWG.json")
     assert done.code == 3
     assert "no state document" in done.err
@@ -312,6 +314,16 @@ def test_a_log_that_is_not_there_or_locked(run, tmp_path: Path) -> None:  # type
         done = run("ingest", "--log", tmp_path / "log", "-")
     assert done.code == 4
     assert f"process {os.getpid()} is writing" in done.err
+
+
+def test_of_several_failures_the_graver_decides(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    log = ("--log", tmp_path / "no")
+    keyring = ("--keyring", tmp_path / "no.json")
+    assert run("replay", *log, "--as-of", "now", *keyring).code == 2
+    assert run("state", *log, PITH, "--as-of", "now", *keyring).code == 2
+    assert run("replay", *log, *keyring).code == 4
+    assert run("state", *log, PITH, *keyring).code == 4
+    assert run("proof", "build", *log, PITH, *keyring).code == 4
 
 
 def test_a_bad_keyring_is_named(run, tmp_path: Path, published: Path) -> None:  # type: ignore[no-untyped-def]

@@ -21,7 +21,8 @@ from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter, layout
 from pithgraph.log.writer import QUOTA, New
 from pithgraph.merge import PaperAlias, merge_events
-from pithgraph.replaying import current_state, replay
+from pithgraph.proofs import verify_proof
+from pithgraph.replaying import current_state, proofs_of, replay
 from pithgraph.sources import Piece
 from signing import PAPER, REGISTRY, STRANGER, at, canonical, signed_event
 
@@ -411,3 +412,11 @@ def test_another_keyring_than_at_ingest_tries_the_signatures_anew(tmp_path: Path
                 assert state == scratch
                 reasons = [row.reason for row in state.invalid_events]
                 assert len(reasons) == {KEYRING: 0, small: 1, renamed: 2, nothing: 2}[later]
+
+
+def test_proofs_are_built_under_a_keyring_that_came_later(tmp_path: Path) -> None:
+    two = [signed_event("graph_snapshot", **{"payload.n": n}) for n in (1, 2)]
+    with LogWriter.open(tmp_path) as log:
+        ingest_pieces(log, pieces(*two), keyring=Keyring.from_value({"keys": []}))
+        (proof,) = proofs_of(log, parse_pith_number(PAPER.number), keyring=KEYRING)
+    assert verify_proof(proof, KEYRING).event_ids == tuple(sorted(e["event_id"] for e in two))

@@ -14,9 +14,9 @@ from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
 from pithgraph.errors import DecodeError, ProofError
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log
-from pithgraph.proofs import build_proof, verify_proof
-from pithgraph.replaying import find_paper, replay
-from pithgraph.sources import Unreadable, load_keyring, read_sources
+from pithgraph.proofs import verify_proof
+from pithgraph.replaying import find_paper, proofs_of
+from pithgraph.sources import Limits, Unreadable, load_keyring, read_sources
 
 
 @click.group("proof")
@@ -27,8 +27,15 @@ def command() -> None:
 @command.command("verify")
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...")
 @options.keyring
+@options.limits
 @options.json_lines
-def verify(paths: tuple[str, ...], keyring_path: str | None, as_json: bool) -> int:
+def verify(
+    paths: tuple[str, ...],
+    keyring_path: str | None,
+    max_line: int,
+    max_document: int,
+    as_json: bool,
+) -> int:
     """Verify proofs offline, and say whether the key is in the keyring.
 
     \b
@@ -36,7 +43,7 @@ def verify(paths: tuple[str, ...], keyring_path: str | None, as_json: bool) -> i
     """
     keyring = load_keyring(keyring_path)
     code = FINE
-    for piece in read_sources(paths):
+    for piece in read_sources(paths, Limits(max_line, max_document)):
         place = piece.source if piece.line is None else f"{piece.source}:{piece.line}"
         row: dict[str, Any] = {"path": place}
         if isinstance(piece, Unreadable):
@@ -107,24 +114,15 @@ def build(log_path: str, pith: str, keyring_path: str | None, folder: str) -> in
     \b
     pithgraph proof build --log my-log 2OWFFTWG --out proofs
     """
-    keyring = load_keyring(keyring_path)
     with Log.open(log_path) as log:
+        keyring = load_keyring(keyring_path)
         paper = find_paper(log, pith)
-        (state,) = replay(log, [paper], keyring=keyring)
-        with log.snapshot() as snapshot:
-            # Valid events are one per event_id; a row that lost to another of its id would prove
-            # as much, for the id is the digest of what both say.
-            events = {
-                event.event_id: event
-                for _, event, facts in snapshot.events_of(paper)
-                if event.event_id and facts.signature and facts.signature.verified
-            }
+        proofs = proofs_of(log, paper, keyring=keyring)
     os.makedirs(folder, exist_ok=True)
-    for row in state.equivocations:
-        proof = build_proof(row, events, keyring)
-        name = f"{paper.suffix[:8]}-{row.rule}-{digest(row.canonical)[:12]}.json"
-        path = Path(folder) / name
-        path.write_bytes(encode(proof) + b"\n")
+    for proof in proofs:
+        text = encode(proof)
+        path = Path(folder) / f"{paper.suffix[:8]}-{proof['rule']}-{digest(text)[:12]}.json"
+        path.write_bytes(text + b"\n")
         out(str(path))
-    say(f"{len(state.equivocations)} equivocations about {paper}")
+    say(f"{len(proofs)} equivocations about {paper}")
     return FINE

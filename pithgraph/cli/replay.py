@@ -12,12 +12,12 @@ import click
 from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
 from pithgraph.cli.ingest import say_refusals
 from pithgraph.expected import Expected, read_expected
-from pithgraph.identifiers import PithNumber, parse_pith_number
+from pithgraph.identifiers import parse_pith_number
 from pithgraph.ingestion import ingest
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter
 from pithgraph.merge import State
-from pithgraph.replaying import find_paper, replay
+from pithgraph.replaying import check_time, find_paper, replay
 from pithgraph.sources import Limits, load_keyring
 from pithgraph.validation import STATED, Assurance
 
@@ -65,15 +65,20 @@ def command(
         raise click.UsageError(
             "give PATHs or --log, and not both: `pithgraph ingest` appends to a log"
         )
-    keyring = load_keyring(keyring_path)
+    if as_of is not None:
+        check_time(as_of)
     limits = Limits(max_line, max_document)
-    expected, refused = read_expected(expect, limits)
-    for place, reason in refused:
-        say(f"refused {place}: {reason}")
-    code = REFUSED if refused else FINE
     differing = count = stated = 0
-    with _log(paths, log_path, keyring, limits) as (log, any_refused):
-        code = REFUSED if any_refused else code
+    with Log.open(log_path) if log_path else _temporary_log() as log:
+        keyring = load_keyring(keyring_path)
+        expected, refused = read_expected(expect, limits)
+        for place, reason in refused:
+            say(f"refused {place}: {reason}")
+        code = REFUSED if refused else FINE
+        if isinstance(log, LogWriter):
+            done = ingest(log, paths, keyring=keyring, limits=limits)
+            say_refusals(done)
+            code = REFUSED if done.refused else code
         only = [find_paper(log, paper)] if paper else None
         states = replay(log, only, keyring=keyring, assurance=assurance, as_of=as_of, at=at)
         for state in states:
@@ -84,34 +89,21 @@ def command(
         if not paper and expected:
             # Their papers have nothing here: an empty state stands beside what was expected.
             absent = [parse_pith_number(name) for name in sorted(expected)]
-            for state in _empty(log, absent, keyring, assurance):
+            for state in replay(
+                log, absent, keyring=keyring, assurance=assurance, as_of=as_of, at=at
+            ):
                 differing += _print(state, expected[state.pith_number], as_json)
     say(_sum(count, differing, len(expect) > 0, keyring, assurance, stated))
     return FAILED if differing else code
 
 
 @contextmanager
-def _log(
-    paths: tuple[str, ...], log_path: str | None, keyring: Keyring, limits: Limits
-) -> Iterator[tuple[Log, bool]]:
-    """The log to replay, and whether anything was refused on the way into it."""
-    if log_path:
-        with Log.open(log_path) as log:
-            yield log, False
-        return
+def _temporary_log() -> Iterator[LogWriter]:
     with (
         tempfile.TemporaryDirectory(prefix="pithgraph-") as folder,
-        LogWriter.open(folder) as writer,
+        LogWriter.open(folder) as log,
     ):
-        done = ingest(writer, paths, keyring=keyring, limits=limits)
-        say_refusals(done)
-        yield writer, done.refused > 0
-
-
-def _empty(
-    log: Log, papers: list[PithNumber], keyring: Keyring, assurance: Assurance
-) -> Iterator[State]:
-    return replay(log, papers, keyring=keyring, assurance=assurance, at=0)
+        yield log
 
 
 def _print(state: State, wanted: Expected | None, as_json: bool) -> bool:

@@ -8,7 +8,7 @@ import click
 
 from pithgraph.cli import FINE, options, out_bytes, say
 from pithgraph.log import Log
-from pithgraph.replaying import current_state, find_paper, replay
+from pithgraph.replaying import check_time, current_state, find_paper, replay
 from pithgraph.sources import load_keyring
 from pithgraph.validation import STATED, Assurance
 
@@ -35,8 +35,10 @@ def command(
     \b
     pithgraph state --log my-log N7NXYVEE
     """
-    keyring = load_keyring(keyring_path)
+    if as_of is not None:
+        check_time(as_of)
     with Log.open(log_path) as log:
+        keyring = load_keyring(keyring_path)
         paper = find_paper(log, pith)
         if as_of is None and at is None:
             state = current_state(log, paper, keyring=keyring, assurance=assurance)
