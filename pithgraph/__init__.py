@@ -43,11 +43,12 @@ if TYPE_CHECKING:
     from pithgraph.identifiers import PithNumber, parse_pith_number
     from pithgraph.ingestion import Ingested, ingest
     from pithgraph.keyring import Key, Keyring
-    from pithgraph.log import Log, LogWriter
+    from pithgraph.log import Log, LogWriter, Snapshot
     from pithgraph.merge import Equivocation, InvalidEvent, PaperAlias, State, merge_events
     from pithgraph.proofs import VerifiedProof, build_proof, verify_proof
     from pithgraph.replaying import current_state, find_paper, proofs_of, replay
     from pithgraph.sources import Limits, load_keyring
+    from pithgraph.validation import Verdict, verdict_of
 
 _ROOMS = {
     "audit": ("Audited", "Finding", "audit_bytes", "audit_value"),
@@ -74,11 +75,12 @@ _ROOMS = {
     "identifiers": ("PithNumber", "parse_pith_number"),
     "ingestion": ("Ingested", "ingest"),
     "keyring": ("Key", "Keyring"),
-    "log": ("Log", "LogWriter"),
+    "log": ("Log", "LogWriter", "Snapshot"),
     "merge": ("Equivocation", "InvalidEvent", "PaperAlias", "State", "merge_events"),
     "proofs": ("VerifiedProof", "build_proof", "verify_proof"),
     "replaying": ("current_state", "find_paper", "proofs_of", "replay"),
     "sources": ("Limits", "load_keyring"),
+    "validation": ("Verdict", "verdict_of"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -105,7 +107,9 @@ __all__ = [
     "PrivateKeyError",
     "ProofError",
     "Refused",
+    "Snapshot",
     "State",
+    "Verdict",
     "VerifiedProof",
     "__version__",
     "audit_bytes",
@@ -127,6 +131,7 @@ __all__ = [
     "replay",
     "save_private_key",
     "sign_event",
+    "verdict_of",
     "verify_proof",
 ]
 

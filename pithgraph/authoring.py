@@ -77,7 +77,8 @@ def sign_event(
     """A whole signed event (SPEC §5): its id computed, its signature over the id's 32 bytes.
 
     `subject` is a full Pith Number, `created_at` a §5 timestamp. Raises Refused for what no log
-    admits; whether the event is valid is for `validation.judge` to say.
+    admits. Which kinds, targets and payloads there are, and who may sign them, SPEC §5 lists;
+    whether this event is valid `verdict_of` says.
     """
     public_key = public_bytes(private_key)
     body: dict[str, Any] = {

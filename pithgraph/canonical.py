@@ -25,13 +25,13 @@ MAX_LINE_BYTES: Final = 8 * 1024 * 1024
 MAX_DOCUMENT_BYTES: Final = 2 * 1024 * 1024 * 1024
 
 _BOM: Final = b"\xef\xbb\xbf"
-_SPACE: Final = re.compile(r"[ \t\n\r]*+")
-# Possessive, so that a string of many megabytes leaves no marks to backtrack to.
-_STRING: Final = re.compile(
-    r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
-)
-_NUMBER: Final = re.compile(r"-?+(?:0|[1-9][0-9]*+)(\.[0-9]++)?+([eE][+-]?+[0-9]++)?+")
-_WORD: Final = re.compile(r"[A-Za-z]++")
+# Plain patterns, no possessive ones: the `re` of CPython 3.11.2, Debian's, matches those wrongly.
+# None repeats a group, so that a string of many megabytes leaves no marks to backtrack to.
+_SPACE: Final = re.compile(r"[ \t\n\r]*")
+_PLAIN: Final = re.compile(r'[^"\\\x00-\x1f]*')
+_ESCAPE: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_WORD: Final = re.compile(r"[A-Za-z]+")
 _WORDS: Final = {"true": True, "false": False, "null": None}
 _CLOSERS: Final = {"{": "}", "[": "]"}
 
@@ -235,24 +235,46 @@ def _scalar(text: str, position: int) -> tuple[Any, int]:
     digits = len(token.group().lstrip("-"))
     if digits > MAX_INTEGER_DIGITS:
         _refuse(text, position, "integer_too_long", f"{digits} digits")
-    return int(token.group()), token.end()
+    return _integer(token.group()), token.end()
+
+
+def _integer(token: str) -> int:
+    """`int`, whatever limit on digits the interpreter was started with (640 at the least)."""
+    digits = token.lstrip("-")
+    value = 0
+    for start in range(0, len(digits), 600):
+        part = digits[start : start + 600]
+        value = value * 10 ** len(part) + int(part)
+    return -value if token.startswith("-") else value
 
 
 def _string(text: str, position: int) -> tuple[str, int]:
-    token = _STRING.match(text, position)
-    if token is None:
-        _refuse(text, position, "syntax", "a string with a bad escape, a raw control or no end")
-    value: str = json.loads(token.group())
+    end = _end(_PLAIN, text, position + 1)
+    while not text.startswith('"', end):
+        if end == len(text):
+            _refuse(text, position, "syntax", "a string that does not end")
+        if not text.startswith("\\", end):
+            _refuse(text, end, "syntax", "a control character in a string: escape it")
+        after = _end(_ESCAPE, text, end)
+        if after == end:
+            _refuse(text, end, "syntax", "no escape of JSON")
+        end = _end(_PLAIN, text, after)
+    value: str = json.loads(text[position : end + 1])
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
         shown = f"U+{ord(value[error.start]):04X}"
         _refuse(text, position, "lone_surrogate", f"{shown} stands alone in this string")
-    return value, token.end()
+    return value, end + 1
 
 
 def _skip_space(text: str, position: int) -> int:
-    found = _SPACE.match(text, position)
+    return _end(_SPACE, text, position)
+
+
+def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
+    """Where a match at `position` ends; `position` itself without one."""
+    found = pattern.match(text, position)
     return found.end() if found else position
 
 

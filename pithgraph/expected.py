@@ -31,6 +31,8 @@ class Expected(NamedTuple):
         """What does not match, for a person."""
         if self.state_sha256 != self.computed_sha256:
             return f"the expected document's own hash is {self.computed_sha256}"
+        if state.event_count == 0:
+            return "there is no event of this paper here"
         return f"the replay gives {state.state_sha256}"
 
 

@@ -162,6 +162,12 @@ def is_timestamp(text: str) -> bool:
     return True
 
 
+def check_time(text: str) -> None:
+    """Raise IdentifierError unless the text is a SPEC §5 timestamp."""
+    if not is_timestamp(text):
+        raise IdentifierError(f"{text!r} is no time of the form 2026-05-18T00:15:36Z")
+
+
 def alias_time(text: str) -> str | None:
     """An alias row's created_at without its fraction, with `Z` (SPEC §4), or None if it is not
     a §5 timestamp with an optional fraction before `Z` or `+00:00`."""

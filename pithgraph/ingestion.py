@@ -126,6 +126,8 @@ def new_rows(
         if isinstance(piece, Unreadable):
             yield _refused_row(piece.source, piece.line, "", piece.reason, piece.detail, b"")
             continue
+        if not piece.data:
+            continue  # an empty source: no lines are no fault
         try:
             value = decode(piece.data)
         except DecodeError as error:

@@ -23,10 +23,10 @@ import msgspec
 from pithgraph.canonical import decode, digest, encode, join_array, join_object
 from pithgraph.documents import EventView
 from pithgraph.events import Event
-from pithgraph.identifiers import alias_time, derive_aliases, parse_pith_number
+from pithgraph.identifiers import alias_time, check_time, derive_aliases, parse_pith_number
 from pithgraph.keyring import Keyring
 from pithgraph.kinds import KINDS, LIST_BUCKETS, RECORD_CREATED, RecordCreated
-from pithgraph.validation import Assurance, Judged, Verdict, establish, judge
+from pithgraph.validation import ASSURANCES, Assurance, Judged, Verdict, establish, judge
 
 MERGE_VERSION: Final = "pith-open-graph-merge-v1"
 STATE_TYPE: Final = "pith_open_graph_state"
@@ -106,8 +106,13 @@ def merge_events(
 ) -> State:
     """Establish, judge and merge the events of one paper, from scratch (SPEC §6, §7).
 
-    Events whose subject is another paper take no part.
+    Events whose subject is another paper take no part. `as_of` is as in `merge`. Raises
+    IdentifierError for an `as_of` that is no timestamp, ValueError for an assurance that is none.
     """
+    if assurance not in ASSURANCES:
+        raise ValueError(f"{assurance!r} is no assurance: {' or '.join(ASSURANCES)}")
+    if as_of is not None:
+        check_time(as_of)
     judged = (
         Judged(event, judge(event, establish(event, keyring), keyring, assurance))
         for event in events

@@ -7,7 +7,7 @@ What must not: whose key it is - a proof cannot say; the verifier looks into its
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from pithgraph.canonical import decode
@@ -41,18 +41,20 @@ class VerifiedProof(NamedTuple):
 
 
 def build_proof(
-    equivocation: Equivocation, events: Mapping[str, Event], keyring: Keyring
+    equivocation: Equivocation, events: Iterable[Event], keyring: Keyring
 ) -> dict[str, Any]:
     """The proof document of one row of a state's equivocations (SPEC §8).
 
-    `events` maps event_ids to the events that the state was merged from; of more than two the two
-    smallest event_ids are taken. Raises ProofError where the key or an event is not there.
+    `events` are valid events that the state was merged from; of more than two in the row, those
+    with the smallest event_ids are taken. Raises ProofError where the key or an event is not there.
     """
     key = keyring.by_fingerprint(equivocation.public_key_fingerprint)
     if key is None:
         raise ProofError(f"no key {equivocation.public_key_fingerprint} in the keyring")
     chosen = equivocation.event_ids[:2]
-    missing = [event_id for event_id in chosen if event_id not in events]
+    # Of several signatures of one id any proves as much: the id is the digest of what is said.
+    by_id = {event.event_id: event for event in events if event.event_id in chosen}
+    missing = [event_id for event_id in chosen if event_id not in by_id]
     if missing:
         raise ProofError(f"the events {', '.join(missing)} are not there")
     return {
@@ -61,7 +63,7 @@ def build_proof(
         "rule": equivocation.rule,
         "slot": dict(equivocation.slot),
         "public_key_b64": base64.b64encode(key.public_key).decode("ascii"),
-        "events": [events[event_id].value for event_id in chosen],
+        "events": [by_id[event_id].value for event_id in chosen],
     }
 
 

@@ -10,7 +10,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pithgraph.errors import IdentifierError
-from pithgraph.identifiers import PithNumber, alias_time, is_timestamp, parse_reference
+from pithgraph.identifiers import (
+    PithNumber,
+    alias_time,
+    check_time,
+    parse_pith_number,
+    parse_reference,
+)
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter, Snapshot
 from pithgraph.merge import PaperAlias, State, merge
@@ -21,14 +27,15 @@ from pithgraph.validation import VERIFIED, Assurance, Judged, establish, judge
 
 def replay(
     log: Log,
-    papers: Iterable[PithNumber] | None = None,
+    papers: Iterable[PithNumber | str] | None = None,
     *,
     keyring: Keyring | None = None,
     assurance: Assurance = VERIFIED,
     as_of: str | None = None,
     at: int | None = None,
 ) -> Iterator[State]:
-    """The state of every paper of a log, or of those named, each merged from its events.
+    """The state of every paper of a log, or of those named, each merged from its events. A paper
+    named by a text must be a full Pith Number; `find_paper` resolves short forms.
 
     `as_of` is a §5 timestamp: what was created later is left out. `at` is a position: only the
     first `at` events count, and the alias rows stored by then. Papers that have nothing by then are
@@ -41,16 +48,11 @@ def replay(
     with log.snapshot() as snapshot:
         if at is not None and not 0 <= at <= snapshot.size:
             raise IdentifierError(f"the log has no position {at}: it holds {snapshot.size} events")
-        for paper in snapshot.papers() if papers is None else papers:
+        for name in snapshot.papers() if papers is None else papers:
+            paper = parse_pith_number(name) if isinstance(name, str) else name
             state = _state(snapshot, paper, keyring, assurance, as_of, at)
             if state is not None or papers is not None:
                 yield state or merge(str(paper), (), (), keyring.sha256, assurance)
-
-
-def check_time(text: str) -> None:
-    """Raise IdentifierError unless the text is a §5 timestamp."""
-    if not is_timestamp(text):
-        raise IdentifierError(f"{text!r} is no time of the form 2026-05-18T00:15:36Z")
 
 
 def find_paper(log: Log, text: str) -> PithNumber:
@@ -77,12 +79,7 @@ def proofs_of(log: Log, paper: PithNumber, *, keyring: Keyring) -> list[dict[str
     with log.snapshot() as snapshot:
         judged, aliases = _judged(snapshot, paper, keyring, VERIFIED, None)
     state = merge(str(paper), judged, aliases, keyring.sha256, VERIFIED)
-    # Of several signatures of one id any proves as much, for the id is the digest of what is said.
-    valid = {
-        event.event_id: event
-        for event, verdict in judged
-        if verdict.reason is None and event.event_id is not None
-    }
+    valid = [event for event, verdict in judged if verdict.reason is None]
     return [build_proof(row, valid, keyring) for row in state.equivocations]
 
 

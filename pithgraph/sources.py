@@ -49,7 +49,8 @@ class Limits(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """The bytes of one line (`line` counts from 1) or of one document (`line` is None)."""
+    """The bytes of one line (`line` counts from 1) or of one document (`line` is None). A source
+    that holds nothing but white space is one piece without bytes."""
 
     source: str
     line: int | None
@@ -211,6 +212,7 @@ class _Lines:
 def _pieces(name: str, lines: _Lines, limits: Limits) -> Iterator[Piece | Unreadable]:
     first = lines.next()
     if first is None:
+        yield Piece(name, None, b"")
         return
     if first.too_long:
         rest, whole = lines.rest_of_line(max(limits.document - len(first.data), 0) + 1)

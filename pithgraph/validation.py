@@ -132,6 +132,11 @@ def judge(event: Event, facts: Facts, keyring: Keyring, assurance: Assurance) ->
     return Verdict(None, "", stated)
 
 
+def verdict_of(event: Event, keyring: Keyring, assurance: Assurance = VERIFIED) -> Verdict:
+    """Establish and judge one event (SPEC §6): what a merge under this keyring will make of it."""
+    return judge(event, establish(event, keyring), keyring, assurance)
+
+
 def is_authentic(event: Event, facts: Facts) -> bool:
     """Whether `--admit authentic` lets the event in (SPEC §6): well-formed, the id recomputes and
     the signature verifies under the keyring that the facts were established with."""

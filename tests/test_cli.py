@@ -83,7 +83,7 @@ def test_replay_gives_the_published_hash(run, published: Path) -> None:  # type:
             "matches": True,
         }
     ]
-    assert "2 events applied as stated" in done.err
+    assert "applied as stated: 2 events, which authenticates nothing" in done.err
 
 
 def test_replay_as_verified_finds_the_rows_unsigned_and_differs(run, published: Path) -> None:  # type: ignore[no-untyped-def]
@@ -92,6 +92,7 @@ def test_replay_as_verified_finds_the_rows_unsigned_and_differs(run, published: 
     assert done.code == 1
     assert done.out.count(": missing_signature: ") == 2
     assert "differs: the replay gives 99aa417e" in done.out
+    assert "count under --assurance stated only" in done.err
     (row,) = run("replay", state, "--expect", state, "--json").rows
     assert (row["matches"], row["invalid_event_count"]) == (False, 2)
     assert row["expected_sha256"] == STATE_SHA256 != row["state_sha256"]
@@ -139,13 +140,17 @@ def test_expectations_of_absent_papers_and_false_documents(  # type: ignore[no-u
     done = run(*arguments, folder)
     assert done.code == 1
     assert "the expected document's own hash is" in done.out
-    absent = jsonl(tmp_path / "absent.json", state | {"pith_number": PAPER.number})
+    other = {name: state[name] for name in state if name != "state_sha256"}
+    other["pith_number"] = PAPER.number
+    absent = jsonl(tmp_path / "absent.json", other | {"state_sha256": signing.sha256_hex(other)})
     done = run(*arguments, absent, "--expect", published / STATE, "--json")
     assert done.code == 1
     assert {row["pith_number"]: row["matches"] for row in done.rows} == {
         PITH: True,
         PAPER.number: False,
     }
+    assert "of those, 1 have no event here" in done.err
+    assert "differs: there is no event of this paper here" in run(*arguments, absent).out
     past = run(*arguments, published / STATE, "--as-of", "2020-01-01T00:00:00Z", "--json")
     assert [(row["event_count"], row["matches"]) for row in past.rows] == [(0, False)]
     done = run(*arguments, published / "record-2OWFFTWG.json")
@@ -272,6 +277,19 @@ def test_audit_names_what_fails_and_what_cannot_be_read(
     assert "broken.json: unreadable" in done.out
 
 
+def test_an_audit_of_nothing_is_no_pass(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = run("audit", tmp_path)
+    assert (done.code, done.out) == (3, "")
+    empty = tmp_path / "empty.json"
+    empty.write_bytes(b"\n")
+    for path in (empty, tmp_path):
+        done = run("audit", path, "--json")
+        assert done.code == 3
+        assert [(row["document"], row["status"]) for row in done.rows] == [("unreadable", "fail")]
+        assert "no_value" in str(done.rows[0]["detail"])
+    assert run("ingest", "--log", tmp_path / "log", empty).code == 0  # no lines are no fault
+
+
 def test_proofs_are_built_verified_and_ingested(run, tmp_path: Path, keyring: Path) -> None:  # type: ignore[no-untyped-def]
     two = [signed_event("graph_snapshot", **{"payload.n": n}) for n in (1, 2)]
     log = tmp_path / "log"
@@ -287,6 +305,8 @@ def test_proofs_are_built_verified_and_ingested(run, tmp_path: Path, keyring: Pa
     assert done.rows[0]["appended"] == 2
     (row,) = run("replay", "--log", tmp_path / "other", "--keyring", keyring, "--json").rows
     assert row["equivocation_count"] == 1
+    text = run("replay", "--log", tmp_path / "other", "--keyring", keyring).out
+    assert f"  equivocation  same_slot of key {signing.REGISTRY.fingerprint}: sha256:" in text
     proof = json.loads(Path(path).read_bytes())
     proof["events"][0]["payload"]["n"] = 3
     false = jsonl(tmp_path / "false.json", proof)

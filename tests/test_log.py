@@ -13,7 +13,7 @@ import lmdb
 import pytest
 
 import signing
-from pithgraph.errors import LogError
+from pithgraph.errors import IdentifierError, LogError
 from pithgraph.events import Event
 from pithgraph.identifiers import parse_pith_number
 from pithgraph.ingestion import Ingested, ingest_pieces, new_rows
@@ -420,3 +420,21 @@ def test_proofs_are_built_under_a_keyring_that_came_later(tmp_path: Path) -> Non
         ingest_pieces(log, pieces(*two), keyring=Keyring.from_value({"keys": []}))
         (proof,) = proofs_of(log, parse_pith_number(PAPER.number), keyring=KEYRING)
     assert verify_proof(proof, KEYRING).event_ids == tuple(sorted(e["event_id"] for e in two))
+
+
+def test_a_replay_takes_papers_by_name(tmp_path: Path) -> None:
+    with LogWriter.open(tmp_path) as log:
+        put(log, *snapshots(1))
+        paper = parse_pith_number(PAPER.number)
+        assert list(replay(log, [PAPER.number])) == list(replay(log, [paper]))
+        with pytest.raises(IdentifierError, match="no full Pith Number"):
+            list(replay(log, [PAPER.suffix[:8]]))
+        with pytest.raises(IdentifierError, match="no time"):
+            list(replay(log, as_of="yesterday"))
+
+
+def test_merge_events_refuses_circumstances_that_are_none() -> None:
+    with pytest.raises(IdentifierError, match="no time"):
+        merge_events(PAPER.number, [], [], KEYRING, as_of="yesterday")
+    with pytest.raises(ValueError, match="'certain' is no assurance"):
+        merge_events(PAPER.number, [], [], KEYRING, "certain")  # type: ignore[arg-type]

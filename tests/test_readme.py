@@ -43,7 +43,7 @@ EXPECTED_OF_PYTHON = [
         f"record-{name}.json pith_number_record failed: 0\n"
         for name in ("2OWFFTWG", "4TWPD7WB", "6BE5URHH", "VDA6XFVV")
     ),
-    "same_slot withheld: 2 of 2\nproven: True\n",
+    "[None, None]\nsame_slot proven: True\n",
 ]
 
 

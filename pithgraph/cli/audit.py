@@ -29,7 +29,8 @@ def command(
 
     PATH is a file, a folder (read recursively) or - for standard input: records, states, bundles,
     mirror manifests, keyrings, proofs, events. Each check is one line: pass, fail, unconfirmed (it
-    cannot be decided from the document) or skipped (what it needs is not there).
+    cannot be decided from the document) or skipped (what it needs is not there). Members that
+    nothing signs, hashes or repeats have no check.
 
     \b
     pithgraph audit fixtures/pith
@@ -55,13 +56,14 @@ def command(
             counts.update(finding.status for finding in findings)
         _print(place, document, findings, as_json)
     say(
-        f"{documents} documents, {unreadable} of them unreadable: {counts['pass']} checks passed, "
-        f"{counts['fail']} failed, {counts['unconfirmed']} unconfirmed, "
-        f"{counts['skipped']} skipped; keyring {keyring.sha256[:16]}…"
+        f"documents: {documents}, unreadable: {unreadable}; checks passed: {counts['pass']}, "
+        f"failed: {counts['fail']}, unconfirmed: {counts['unconfirmed']}, "
+        f"skipped: {counts['skipped']}; keyring {keyring.sha256[:16]}…"
     )
     if counts["fail"]:
         return FAILED
-    return REFUSED if unreadable else FINE
+    # Nothing audited is nothing confirmed: a folder without documents is no pass.
+    return REFUSED if unreadable or not documents else FINE
 
 
 def _print(place: str, document: str, findings: list[Finding], as_json: bool) -> None:

@@ -20,7 +20,8 @@ from pithgraph.sources import Limits, load_keyring
     type=click.Choice(["all", "authentic"]),
     default="all",
     show_default=True,
-    help="`authentic` lets in only events whose id recomputes and whose signature verifies.",
+    help="`authentic` lets in only events whose id recomputes and whose signature verifies; `all` "
+    "lets in 1,000 others of each paper.",
 )
 @options.keyring
 @options.limits
@@ -57,7 +58,7 @@ def command(
             f"read {done.read}: appended {done.appended} ({done.invalid} invalid as verified), "
             f"duplicates {done.duplicates}, refused {done.refused}; new alias rows {done.aliases}"
         )
-        out(f"the log holds {done.position} events of {done.papers} papers")
+        out(f"the log holds {done.position} events, papers: {done.papers}")
     return REFUSED if done.refused else FINE
 
 
@@ -68,5 +69,6 @@ def say_refusals(done: Ingested) -> None:
     """The first refusals on standard error, and how many more there are."""
     for refusal in done.refusals:
         say(f"refused {refusal.place}: {refusal.reason}: {refusal.detail}")
-    if done.refused > len(done.refusals):
-        say(f"refused {done.refused - len(done.refusals)} more; the log's refused table has all")
+    more = done.refused - len(done.refusals)
+    if more:
+        say(f"refused {more} more; the log keeps them all (Snapshot.refused)")

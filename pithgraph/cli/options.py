@@ -29,9 +29,14 @@ assurance = click.option(
     help="`stated` applies unsigned rows of published documents too; it authenticates nothing "
     "beyond the receipt.",
 )
-as_of = click.option("--as-of", metavar="TIME", help="Only what was created by TIME (…T00:00:00Z).")
+as_of = click.option(
+    "--as-of", metavar="TIME", help="Only what was created by TIME, such as 2026-05-18T00:00:00Z."
+)
 at = click.option(
-    "--at", type=click.IntRange(min=0), metavar="POSITION", help="Only the log's first events."
+    "--at",
+    type=click.IntRange(min=0),
+    metavar="POSITION",
+    help="Only the first POSITION events of the log, and the alias rows that came with them.",
 )
 
 

@@ -67,7 +67,7 @@ def _verify(data: bytes, keyring: Keyring) -> dict[str, Any]:
     whose = (
         f"key {proof.key.key_id!r} of {proof.key.signer_id!r} in the keyring"
         if proof.key
-        else "the key is not in the keyring"
+        else "the proof holds; whose key it is, the keyring does not say"
     )
     return {
         "status": "pass",
@@ -109,10 +109,10 @@ def _print(row: dict[str, Any], as_json: bool) -> None:
     help="The folder for the files; it is made if it is not there.",
 )
 def build(log_path: str, pith: str, keyring_path: str | None, folder: str) -> int:
-    """Write one proof file for each equivocation about a paper.
+    """Write one proof file for each equivocation about a paper, of the keyring's keys.
 
     \b
-    pithgraph proof build --log my-log 2OWFFTWG --out proofs
+    pithgraph proof build --log my-log N7NXYVEE --out proofs
     """
     with Log.open(log_path) as log:
         keyring = load_keyring(keyring_path)
@@ -124,5 +124,5 @@ def build(log_path: str, pith: str, keyring_path: str | None, folder: str) -> in
         path = Path(folder) / f"{paper.suffix[:8]}-{proof['rule']}-{digest(text)[:12]}.json"
         path.write_bytes(text + b"\n")
         out(str(path))
-    say(f"{len(proofs)} equivocations about {paper}")
+    say(f"equivocations about {paper}: {len(proofs)}, under keyring {keyring.sha256}")
     return FINE

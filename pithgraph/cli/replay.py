@@ -12,14 +12,14 @@ import click
 from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
 from pithgraph.cli.ingest import say_refusals
 from pithgraph.expected import Expected, read_expected
-from pithgraph.identifiers import parse_pith_number
+from pithgraph.identifiers import PithNumber, check_time, parse_pith_number
 from pithgraph.ingestion import ingest
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter
 from pithgraph.merge import State
-from pithgraph.replaying import check_time, find_paper, replay
+from pithgraph.replaying import find_paper, replay
 from pithgraph.sources import Limits, load_keyring
-from pithgraph.validation import STATED, Assurance
+from pithgraph.validation import STATED, TOLERATED_AS_STATED, Assurance
 
 
 @click.command("replay")
@@ -68,33 +68,31 @@ def command(
     if as_of is not None:
         check_time(as_of)
     limits = Limits(max_line, max_document)
-    differing = count = stated = 0
+    total = _Total()
     with Log.open(log_path) if log_path else _temporary_log() as log:
         keyring = load_keyring(keyring_path)
         expected, refused = read_expected(expect, limits)
         for place, reason in refused:
             say(f"refused {place}: {reason}")
-        code = REFUSED if refused else FINE
+        total.refused += len(refused)
         if isinstance(log, LogWriter):
             done = ingest(log, paths, keyring=keyring, limits=limits)
             say_refusals(done)
-            code = REFUSED if done.refused else code
-        only = [find_paper(log, paper)] if paper else None
-        states = replay(log, only, keyring=keyring, assurance=assurance, as_of=as_of, at=at)
-        for state in states:
-            wanted = expected.pop(state.pith_number, None)
-            differing += _print(state, wanted, as_json)
-            count += 1
-            stated += state.applied_as_stated
-        if not paper and expected:
-            # Their papers have nothing here: an empty state stands beside what was expected.
-            absent = [parse_pith_number(name) for name in sorted(expected)]
-            for state in replay(
-                log, absent, keyring=keyring, assurance=assurance, as_of=as_of, at=at
-            ):
-                differing += _print(state, expected[state.pith_number], as_json)
-    say(_sum(count, differing, len(expect) > 0, keyring, assurance, stated))
-    return FAILED if differing else code
+            total.refused += done.refused
+
+        def states(papers: list[PithNumber] | None) -> Iterator[State]:
+            return replay(log, papers, keyring=keyring, assurance=assurance, as_of=as_of, at=at)
+
+        for state in states([find_paper(log, paper)] if paper else None):
+            total.add(state, expected.pop(state.pith_number, None), as_json)
+        if not paper:
+            # What is expected and has nothing here stands with its empty state.
+            for state in states([parse_pith_number(name) for name in sorted(expected)]):
+                total.add(state, expected[state.pith_number], as_json)
+    total.say(keyring, assurance, compared=bool(expect))
+    if total.differing:
+        return FAILED
+    return REFUSED if total.refused else FINE
 
 
 @contextmanager
@@ -106,15 +104,49 @@ def _temporary_log() -> Iterator[LogWriter]:
         yield log
 
 
-def _print(state: State, wanted: Expected | None, as_json: bool) -> bool:
-    """Print a state's hashes; whether it differs from what was expected."""
-    row = {name: getattr(state, name) for name in _JSON}
-    differs = wanted is not None and not wanted.matches(state)
-    if wanted is not None:
-        row |= {"expected_sha256": wanted.state_sha256, "matches": not differs}
-    if as_json:
-        out(json.dumps(row))
-        return differs
+class _Total:
+    """What a replay has printed so far."""
+
+    def __init__(self) -> None:
+        self.papers = self.differing = self.absent = self.stated = self.unsigned = self.refused = 0
+
+    def add(self, state: State, wanted: Expected | None, as_json: bool) -> None:
+        """Print a state's hashes, and what was expected of them."""
+        differs = wanted is not None and not wanted.matches(state)
+        self.papers += 1
+        self.stated += state.applied_as_stated
+        self.differing += differs
+        self.absent += differs and state.event_count == 0
+        self.unsigned += differs and any(
+            row.reason in TOLERATED_AS_STATED for row in state.invalid_events
+        )
+        if as_json:
+            row = {name: getattr(state, name) for name in _JSON}
+            if wanted is not None:
+                row |= {"expected_sha256": wanted.state_sha256, "matches": not differs}
+            out(json.dumps(row))
+            return
+        _print(state)
+        if wanted is not None:
+            verdict = f"differs: {wanted.difference(state)}" if differs else "matches"
+            out(f"  expected      {wanted.state_sha256}  {verdict}")
+
+    def say(self, keyring: Keyring, assurance: Assurance, *, compared: bool) -> None:
+        """Sum up for a person."""
+        text = f"papers: {self.papers}; keyring {keyring.sha256[:16]}…, assurance {assurance}"
+        if assurance == STATED:
+            text += f"; applied as stated: {self.stated} events, which authenticates nothing "
+            text += "beyond the receipt"
+        if compared:
+            text += f"; differing from what was expected: {self.differing}"
+        say(text)
+        if self.unsigned and assurance != STATED:
+            say("published rows that carry no signatures count under --assurance stated only")
+        if self.absent:
+            say(f"of those, {self.absent} have no event here")
+
+
+def _print(state: State) -> None:
     out(state.pith_number)
     out(f"  state_sha256  {state.state_sha256}")
     out(f"  core_sha256   {state.core_sha256}")
@@ -124,20 +156,30 @@ def _print(state: State, wanted: Expected | None, as_json: bool) -> bool:
         f"{state.applied_as_stated} applied as stated"
     )
     out(f"  computed with keyring {state.keyring_sha256}, assurance {state.assurance}")
-    for event in state.invalid_events[:_INVALID_SHOWN]:
-        out(
-            f"  invalid       {event.event_id or event.event_sha256}: "
-            f"{event.reason}: {event.detail}"
-        )
-    if len(state.invalid_events) > _INVALID_SHOWN:
-        out(f"  invalid       and {len(state.invalid_events) - _INVALID_SHOWN} more")
-    if wanted is not None:
-        verdict = f"differs: {wanted.difference(state)}" if differs else "matches"
-        out(f"  expected      {wanted.state_sha256}  {verdict}")
-    return differs
+    _print_rows(
+        "equivocation",
+        [
+            f"{row.rule} of key {row.public_key_fingerprint}: {', '.join(row.event_ids)}"
+            for row in state.equivocations
+        ],
+    )
+    _print_rows(
+        "invalid",
+        [
+            f"{row.event_id or row.event_sha256}: {row.reason}: {row.detail}"
+            for row in state.invalid_events
+        ],
+    )
 
 
-_INVALID_SHOWN = 10
+def _print_rows(name: str, rows: list[str]) -> None:
+    for row in rows[:_ROWS_SHOWN]:
+        out(f"  {name:13} {row}")
+    if len(rows) > _ROWS_SHOWN:
+        out(f"  {name:13} and {len(rows) - _ROWS_SHOWN} more")
+
+
+_ROWS_SHOWN = 10
 _JSON = (
     "pith_number",
     "state_sha256",
@@ -150,16 +192,3 @@ _JSON = (
     "equivocation_count",
     "applied_as_stated",
 )
-
-
-def _sum(
-    count: int, differing: int, compared: bool, keyring: Keyring, assurance: str, stated: int
-) -> str:
-    text = f"{count} papers, keyring {keyring.sha256[:16]}…, assurance {assurance}"
-    if assurance == STATED:
-        text += (
-            f": {stated} events applied as stated, which authenticates nothing beyond the receipt"
-        )
-    if compared:
-        text += f"; {differing} differ from what was expected"
-    return text

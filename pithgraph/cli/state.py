@@ -7,8 +7,9 @@ import json
 import click
 
 from pithgraph.cli import FINE, options, out_bytes, say
+from pithgraph.identifiers import check_time
 from pithgraph.log import Log
-from pithgraph.replaying import check_time, current_state, find_paper, replay
+from pithgraph.replaying import current_state, find_paper, replay
 from pithgraph.sources import load_keyring
 from pithgraph.validation import STATED, Assurance
 
