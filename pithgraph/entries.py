@@ -112,7 +112,8 @@ def _bundle(where: str, value: dict[str, Any]) -> Iterator[Entry]:
 def _state(where: str, value: dict[str, Any]) -> Iterator[Entry]:
     current = value.get("current")
     if not isinstance(current, dict):
-        yield _refused(where, Refused("wrong_shape", "current is no object"), value)
+        fault = Refused("wrong_shape", "current is no object")
+        yield _refused(where.removesuffix("."), fault, value)
         return
     for place, row, event_type in state_rows(value):
         try:

@@ -94,12 +94,13 @@ def public_bytes(private_key: Ed25519PrivateKey) -> bytes:
 
 
 def private_key_to_pem(private_key: Ed25519PrivateKey, passphrase: bytes | None = None) -> bytes:
-    """PKCS#8 PEM, encrypted where a passphrase is given."""
-    encryption: serialization.KeySerializationEncryption = (
-        serialization.BestAvailableEncryption(passphrase)
-        if passphrase
-        else serialization.NoEncryption()
-    )
+    """PKCS#8 PEM, encrypted where a passphrase is given. Raises PrivateKeyError for an empty one,
+    which would encrypt nothing."""
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if passphrase is not None:
+        if not passphrase:
+            raise PrivateKeyError("an empty passphrase protects nothing: give one, or none")
+        encryption = serialization.BestAvailableEncryption(passphrase)
     return private_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     )
