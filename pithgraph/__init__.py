@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pithgraph.replaying import current_state, find_paper, proofs_of, replay
     from pithgraph.sources import Limits, load_keyring
     from pithgraph.validation import Verdict, verdict_of
+    from pithgraph.views import status_of_state
 
 _ROOMS = {
     "audit": ("Audited", "Finding", "audit_bytes", "audit_value"),
@@ -81,6 +82,7 @@ _ROOMS = {
     "replaying": ("current_state", "find_paper", "proofs_of", "replay"),
     "sources": ("Limits", "load_keyring"),
     "validation": ("Verdict", "verdict_of"),
+    "views": ("status_of_state",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -131,6 +133,7 @@ __all__ = [
     "replay",
     "save_private_key",
     "sign_event",
+    "status_of_state",
     "verdict_of",
     "verify_proof",
 ]

@@ -18,7 +18,6 @@ from pithgraph.errors import IdentifierError
 SUFFIX_LENGTH: Final = 26
 SHORT_LENGTHS: Final = (8, 12, 16)
 EXCERPT_LENGTH: Final = 600
-EMPTY_SNAPSHOT_SHA256: Final = digest(encode({"payload": []}))
 
 _PITH_NUMBER: Final = re.compile(r"pith:([0-9]{4}):([A-Z2-7]{26})")
 _REFERENCE: Final = re.compile(r"(?:PITH:)?([A-Z2-7]+)")
@@ -125,6 +124,15 @@ def text_sha256(text: str) -> str:
     """`title_canon_sha256` or `abstract_canon_sha256` of a text (SPEC §2): lower-cased, runs of
     white space made one space, ends trimmed."""
     return digest(encode_text(" ".join(text.lower().split())))
+
+
+def snapshot_sha256(items: list[Any]) -> str:
+    """`snapshot_sha256` of a part of a graph snapshot (SPEC §2): known for an empty list, and
+    otherwise our reading, which no published document confirms."""
+    return digest(encode({"payload": items}))
+
+
+EMPTY_SNAPSHOT_SHA256: Final = snapshot_sha256([])
 
 
 def encode_text(text: str) -> bytes:
