@@ -438,3 +438,25 @@ def test_merge_events_refuses_circumstances_that_are_none() -> None:
         merge_events(PAPER.number, [], [], KEYRING, as_of="yesterday")
     with pytest.raises(ValueError, match="'certain' is no assurance"):
         merge_events(PAPER.number, [], [], KEYRING, "certain")  # type: ignore[arg-type]
+
+
+def test_a_log_that_is_closed_forked_or_open_twice_says_so(tmp_path: Path) -> None:
+    with LogWriter.open(tmp_path) as log:
+        put(log, *snapshots(1))
+        with pytest.raises(LogError, match=r"already open in this process$"):
+            Log.open(tmp_path)
+        child = os.fork()
+        if child == 0:
+            refused = 0
+            for use in (lambda: list(replay(log)), lambda: put(log, *snapshots(2))):
+                try:
+                    use()
+                except LogError as error:
+                    refused += "before a fork" in str(error)
+            os._exit(refused)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+        unfinished = replay(log, keyring=KEYRING)
+        next(unfinished)
+    for use in (lambda: list(unfinished), lambda: list(replay(log)), lambda: put(log)):
+        with pytest.raises(LogError, match="closed"):
+            use()

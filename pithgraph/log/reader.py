@@ -25,6 +25,14 @@ from pithgraph.validation import Facts
 
 DATA_FILE: Final = "data.mdb"
 
+_DAMAGED: Final = (
+    lmdb.CorruptedError,
+    lmdb.InvalidError,
+    lmdb.PageNotFoundError,
+    lmdb.PanicError,
+    lmdb.VersionMismatchError,
+)
+
 
 class StoredEvent(NamedTuple):
     """An event as the log holds it. `position` counts from 0."""
@@ -41,10 +49,13 @@ def lmdb_errors(path: Path) -> Iterator[None]:
         yield
     except lmdb.MapFullError:
         raise  # the writer's business: it grows the map and repeats the batch
-    except lmdb.Error as error:
+    except _DAMAGED as error:
         raise LogError(
             f"{path}: the log cannot be read: {error}. Restore it from a backup."
         ) from None
+    except lmdb.Error as error:
+        # Such as a log that is closed, or open twice in one process.
+        raise LogError(f"{path}: {str(error).rstrip('.')}") from None
     except (msgspec.MsgspecError, struct.error) as error:
         raise LogError(
             f"{path}: a stored row is damaged: {error}. Restore the log from a backup."
@@ -61,6 +72,7 @@ class Log:
         self.path = path
         self._environment = environment
         self._tables = tables
+        self._process = os.getpid()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -101,7 +113,9 @@ class Log:
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
-        """One consistent view of the log, whatever a writer appends meanwhile."""
+        """One consistent view of the log, whatever a writer appends meanwhile. A view that is held
+        while a writer of the same process outgrows the map ends there: read again."""
+        self._check_process()
         with lmdb_errors(self.path):
             try:
                 transaction = self._environment.begin(buffers=False)
@@ -111,6 +125,11 @@ class Log:
                 transaction = self._environment.begin(buffers=False)
             with transaction:
                 yield Snapshot(transaction, self._tables)
+
+    def _check_process(self) -> None:
+        """LMDB's environments do not survive a fork."""
+        if os.getpid() != self._process:
+            raise LogError(f"{self.path}: the log was opened before a fork; open it anew")
 
     def _check_format(self) -> None:
         with self.snapshot() as snapshot:

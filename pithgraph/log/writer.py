@@ -136,6 +136,7 @@ class LogWriter(Log):
         self._write(put)
 
     def _write(self, work: Callable[[lmdb.Transaction], Result]) -> Result:
+        self._check_process()
         with lmdb_errors(self.path):
             while True:
                 try:
