@@ -36,7 +36,8 @@ _WORDS: Final = {"true": True, "false": False, "null": None}
 _CLOSERS: Final = {"{": "}", "[": "]"}
 
 _SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
-_LONG_INTEGER: Final = re.compile(f"[0-9]{{{MAX_INTEGER_DIGITS + 1}}}")
+# Tried at the first digit of a run only: otherwise a long run costs the square of its length.
+_LONG_INTEGER: Final = re.compile(f"(?<![0-9])[0-9]{{{MAX_INTEGER_DIGITS + 1}}}")
 
 
 def decode(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
@@ -70,6 +71,8 @@ def encode(value: Any) -> bytes:
     except UnicodeEncodeError:
         raise EncodeError("a string holds half of a surrogate pair") from None
     except RecursionError:
+        if depth_of(value) <= MAX_DEPTH:
+            raise  # the caller's stack is full; that says nothing about the value
         raise EncodeError("the value nests too deep") from None
     except (TypeError, ValueError) as error:
         raise EncodeError(str(error)) from None

@@ -310,5 +310,5 @@ def view(value: Any, shape: type[Shape]) -> Shape:
     """A decoded value seen as `shape`. Raises Refused("wrong_shape") naming the member."""
     try:
         return msgspec.convert(value, shape)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeError) as error:
         raise Refused("wrong_shape", str(error)) from None

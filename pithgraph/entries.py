@@ -47,6 +47,8 @@ class RefusedEntry(NamedTuple):
 
 Entry = EventEntry | AliasEntry | RefusedEntry
 
+MAX_ALIAS_LENGTH: Final = 4096  # characters of kind, value and created_at together
+
 # What a state's row gives to its event; the rest comes from the bucket and the document.
 _ROW_MEMBERS: Final = ("event_id", "target", "created_at", "signer", "payload")
 
@@ -78,7 +80,7 @@ def event_of_row(row: Any, event_type: str, pith_number: Any) -> Event:
     if not isinstance(row, dict):
         raise Refused("not_an_object", f"found {type(row).__name__}")
     members = {name: row[name] for name in _ROW_MEMBERS if name in row}
-    return Event.from_value(
+    return Event.from_decoded(
         {**members, "event_type": event_type, "subject_pith_number": pith_number}
     )
 
@@ -87,7 +89,7 @@ def _entries(where: str, value: Any, *, inside_list: bool) -> Iterator[Entry]:
     try:
         found = classify(value)
         if found.type == documents.EVENT:
-            yield EventEntry(Event.from_value(value), unsigned_row=False)
+            yield EventEntry(Event.from_decoded(value), unsigned_row=False)
             return
         if found.type == documents.LIST and inside_list:
             raise Refused("not_an_object", "a list inside a list")
@@ -145,7 +147,7 @@ def _events(where: str, value: dict[str, Any]) -> Iterator[Entry]:
         return
     for index, event in enumerate(events):
         try:
-            yield EventEntry(Event.from_value(event), unsigned_row=False)
+            yield EventEntry(Event.from_decoded(event), unsigned_row=False)
         except Refused as error:
             yield _refused(f"{where}events[{index}]", error, event)
 
@@ -164,6 +166,9 @@ def _alias(where: str, row: Any, pith_number: Any) -> Entry:
         if not isinstance(pith_number, str):
             raise Refused("bad_alias", "pith_number is missing or no string")
         parse_pith_number(pith_number)
+        length = len(parsed.alias_kind) + len(parsed.alias_value) + len(parsed.created_at)
+        if length > MAX_ALIAS_LENGTH:
+            raise Refused("bad_alias", f"{length} characters, the limit is {MAX_ALIAS_LENGTH}")
         if alias_time(parsed.created_at) is None:
             raise Refused("bad_alias", f"created_at {parsed.created_at!r} is no timestamp")
     except (Refused, IdentifierError) as error:

@@ -40,6 +40,7 @@ REFUSAL_REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "event_integer_range": "an integer of the event is outside ±(2^53-1)",
         "bad_alias": "the alias row lacks a string, a Pith Number or a timestamp",
         "unreadable": "the file could not be read to its end",
+        "more_refused": "more of this source was refused than is kept",
         "quota": "the paper already holds 1,000 events that cannot be authenticated",
     }
 )

@@ -17,7 +17,7 @@ from msgspec import UNSET, Raw
 
 from pithgraph.canonical import decode, depth_of, digest, encode
 from pithgraph.documents import EventView, Signer
-from pithgraph.errors import EncodeError, IdentifierError, Refused
+from pithgraph.errors import DecodeError, EncodeError, IdentifierError, Refused
 from pithgraph.identifiers import is_timestamp, parse_pith_number
 
 MAX_EVENT_BYTES: Final = 1024 * 1024
@@ -58,7 +58,19 @@ class Event:
 
     @classmethod
     def from_value(cls, value: Any) -> Event:
-        """The event of a decoded value. Raises Refused: no subject, or a limit of SPEC §1."""
+        """The event of a Python value. Raises Refused: no subject, or a limit of SPEC §1.
+
+        The value is taken as the JSON that it encodes to, so that a tuple or a name that is no
+        string cannot make an event that no other program reads.
+        """
+        try:
+            return cls.from_decoded(decode(encode(value)))
+        except (EncodeError, DecodeError) as error:
+            raise Refused("wrong_shape", str(error)) from None
+
+    @classmethod
+    def from_decoded(cls, value: Any) -> Event:
+        """The event of a value that `canonical.decode` gave. Raises Refused as `from_value`."""
         if not isinstance(value, dict):
             raise Refused("not_an_object", f"found {type(value).__name__}")
         subject = value.get("subject_pith_number")
@@ -78,7 +90,7 @@ class Event:
     @classmethod
     def from_bytes(cls, data: bytes) -> Event:
         """The event of received JSON text. Raises DecodeError or Refused."""
-        return cls.from_value(decode(data))
+        return cls.from_decoded(decode(data))
 
     @property
     def sha256(self) -> bytes:
@@ -119,9 +131,14 @@ class Event:
         return signer_of(bytes(self.view.signer))
 
 
-@functools.lru_cache(maxsize=4096)
 def signer_of(canonical: bytes) -> Signer:
-    """A signer's named members, from its canonical bytes; a log repeats few signers often."""
+    """A signer's named members, from its canonical bytes."""
+    return _common_signer(canonical) if len(canonical) <= 1024 else _SIGNER.decode(canonical)
+
+
+# A log repeats few signers often. Long ones are left out: a stranger chooses their length.
+@functools.lru_cache(maxsize=4096)
+def _common_signer(canonical: bytes) -> Signer:
     return _SIGNER.decode(canonical)
 
 

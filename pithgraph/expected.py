@@ -38,11 +38,11 @@ class Expected(NamedTuple):
 
 def read_expected(
     paths: Iterable[str], limits: Limits | None = None
-) -> tuple[dict[str, Expected], list[tuple[str, str]]]:
-    """The state documents in files and folders by Pith Number, and what was refused of them as
-    (place, reason). Other documents in a folder are passed over; a file that is named must be one.
-    """
-    expected: dict[str, Expected] = {}
+) -> tuple[dict[str, list[Expected]], list[tuple[str, str]]]:
+    """The state documents in files and folders by Pith Number, each that differs from the others of
+    its paper, and what was refused of them as (place, reason). Other documents in a folder are
+    passed over; a file that is named must be one."""
+    expected: dict[str, list[Expected]] = {}
     refused: list[tuple[str, str]] = []
     for path in paths:
         in_folder = os.path.isdir(path)
@@ -65,5 +65,8 @@ def read_expected(
                 refused.append((place, str(error)))
                 continue
             rest = {name: part for name, part in found.value.items() if name != "state_sha256"}
-            expected[document.pith_number] = Expected(document.state_sha256, digest(encode(rest)))
+            one = Expected(document.state_sha256, digest(encode(rest)))
+            of_paper = expected.setdefault(document.pith_number, [])
+            if one not in of_paper:
+                of_paper.append(one)
     return expected, refused

@@ -33,6 +33,7 @@ Admit = Literal["all", "authentic"]
 _BATCH_ROWS: Final = 10_000
 _BATCH_BYTES: Final = 32 * 1024 * 1024
 _EXCERPT_BYTES: Final = 256
+_SMALL_ROW_BYTES: Final = 1024
 
 
 class Refusal(NamedTuple):
@@ -202,7 +203,7 @@ def _batches(rows: Iterable[New]) -> Iterator[list[New]]:
     size = 0
     for row in rows:
         batch.append(row)
-        size += len(row.event.canonical) if isinstance(row, NewEvent) else 256
+        size += len(row.event.canonical) if isinstance(row, NewEvent) else _SMALL_ROW_BYTES
         if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
             yield batch
             batch, size = [], 0

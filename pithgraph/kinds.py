@@ -249,6 +249,10 @@ EVENT_TYPE_OF_BUCKET: Final = {kind.bucket: name for name, kind in KINDS.items()
 LIST_BUCKETS: Final = tuple(b for b in EVENT_TYPE_OF_BUCKET if b != RECORD_CREATED)
 
 
+# A fault may quote what a stranger wrote, and is stored.
+_FAULT_LENGTH: Final = 500
+
+
 def read_payload(kind: Kind, event: EventView, signer: Signer) -> tuple[Any, str | None]:
     """The payload seen as its kind's Struct, and None; or None, and which member is at fault.
 
@@ -257,6 +261,6 @@ def read_payload(kind: Kind, event: EventView, signer: Signer) -> tuple[Any, str
     try:
         payload = msgspec.json.decode(event.payload, type=kind.payload)
     except msgspec.ValidationError as error:
-        return None, str(error)
+        return None, str(error)[:_FAULT_LENGTH]
     fault = kind.agrees(payload, event, signer)
-    return (None, fault) if fault else (payload, None)
+    return (None, fault[:_FAULT_LENGTH]) if fault else (payload, None)

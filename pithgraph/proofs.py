@@ -52,8 +52,13 @@ def build_proof(
     if key is None:
         raise ProofError(f"no key {equivocation.public_key_fingerprint} in the keyring")
     chosen = equivocation.event_ids[:2]
-    # Of several signatures of one id any proves as much: the id is the digest of what is said.
-    by_id = {event.event_id: event for event in events if event.event_id in chosen}
+    # Junk may state the same id. Of several good signatures of one id any proves as much: the id
+    # is the digest of what is said.
+    by_id = {
+        event.event_id: event
+        for event in events
+        if event.event_id in chosen and _event_fault(event, key.public_key, key.fingerprint) is None
+    }
     missing = [event_id for event_id in chosen if event_id not in by_id]
     if missing:
         raise ProofError(f"the events {', '.join(missing)} are not there")

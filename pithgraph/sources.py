@@ -7,9 +7,10 @@ stops the rest: it becomes an `Unreadable`, with its place.
 A source is JSON Lines or one document, told apart by content (SPEC §4). One line that is not blank
 makes a document. With more, the first line decides where it is JSON by itself: then every line is
 taken by itself. Where it is not, the whole is a document if it decodes as one. If it does not
-either, it is JSON Lines where one of its first lines is a JSON object by itself and no line that
-begins with a closing bracket or a comma follows, as one would in a document that is printed on many
-lines; else it is a broken document, refused once.
+either, it is JSON Lines where one of its lines is a JSON object by itself and no line that begins
+with a closing bracket or a comma follows, as one would in a document that is printed on many lines;
+else it is a broken document, refused once. Where the first line cannot begin a document, only so
+many lines are looked at; with more it is JSON Lines, so that nothing that follows is lost.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from importlib import resources
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from pithgraph.canonical import MAX_DOCUMENT_BYTES, MAX_LINE_BYTES, decode
 from pithgraph.errors import DecodeError, KeyringError
@@ -90,7 +91,11 @@ def read_sources(
     for path in paths:
         name = os.fspath(path)
         if name == STANDARD_INPUT:
-            yield from read_stream("<standard input>", sys.stdin.buffer, limits)
+            if sys.stdin is None:
+                yield Unreadable("<standard input>", None, "unreadable", "it is closed")
+            else:
+                stdin = cast(io.BufferedReader, sys.stdin.buffer)
+                yield from read_stream("<standard input>", stdin, limits)
             continue
         for found in _files(name):
             if isinstance(found, Unreadable):
@@ -105,21 +110,43 @@ def read_sources(
                 yield from read_stream(shown_path(found), stream, limits)
 
 
-def read_stream(name: str, stream: BinaryIO, limits: Limits) -> Iterator[Piece | Unreadable]:
+def read_stream(
+    name: str, stream: io.BufferedReader, limits: Limits
+) -> Iterator[Piece | Unreadable]:
     """The pieces of one open file, which may be compressed with gzip (asked of its content)."""
-    buffered = io.BufferedReader(stream) if isinstance(stream, io.RawIOBase) else stream
     line = 0
     try:
-        head = buffered.peek(2)[:2] if isinstance(buffered, io.BufferedReader) else b""
+        head = stream.read(2)  # not `peek`, which may give less of a pipe than there will be
+        whole: BinaryIO = io.BufferedReader(_Joined(head, stream), 1 << 16)
         if head == _GZIP_MAGIC:
-            buffered = gzip.GzipFile(fileobj=buffered)  # type: ignore[assignment]
-        for piece in _pieces(name, _Lines(buffered, limits.line), limits):
+            whole = cast(BinaryIO, gzip.GzipFile(fileobj=whole))
+        for piece in _pieces(name, _Lines(whole, limits.line), limits):
             line = piece.line or line
             yield piece
     except (OSError, EOFError, zlib.error) as error:
         detail = getattr(error, "strerror", None) or str(error) or type(error).__name__
         after = f" (after line {line})" if line else ""
         yield Unreadable(name, None, "unreadable", detail + after)
+    except MemoryError:
+        yield Unreadable(name, None, "unreadable", "it does not fit into memory")
+
+
+class _Joined(io.RawIOBase):
+    """A stream with the bytes put back that were read to see what it is."""
+
+    def __init__(self, head: bytes, rest: io.BufferedReader) -> None:
+        self._head = head
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._head or self._rest.read1(len(buffer))
+        self._head = data[len(buffer) :]
+        count = min(len(data), len(buffer))
+        buffer[:count] = data[:count]
+        return count
 
 
 def shown_path(path: str) -> str:
@@ -206,7 +233,12 @@ class _Lines:
 
     def read(self, limit: int) -> bytes:
         """Everything that follows, up to `limit` bytes."""
-        return self._stream.read(limit)
+        # In parts: `read(limit)` sets aside all of the limit, however little there is.
+        parts = []
+        while limit > 0 and (part := self._stream.read(min(limit, 1 << 20))):
+            parts.append(part)
+            limit -= len(part)
+        return b"".join(parts)
 
 
 def _pieces(name: str, lines: _Lines, limits: Limits) -> Iterator[Piece | Unreadable]:
@@ -237,7 +269,7 @@ def _pieces(name: str, lines: _Lines, limits: Limits) -> Iterator[Piece | Unread
         yield from _document_or_lines(name, first, second, lines, limits)
         return
     # A document could not decode beyond this fault either.
-    asked, are_lines = _ask_lines([first, second], lines)
+    asked, are_lines = _ask_lines([first, second], lines, _LINES_ASKED, _BYTES_ASKED)
     if are_lines:
         yield from _json_lines(name, asked, lines, limits)
     else:
@@ -279,29 +311,33 @@ def _document_or_lines(
         return
     if _fault(data) is not None:
         whole = _Lines(io.BytesIO(data), limits.line)
-        asked, are_lines = _ask_lines([], whole)
-        if are_lines:
-            yield from _json_lines(name, asked, whole, limits)
+        if _ask_lines([], whole, sys.maxsize, sys.maxsize)[1]:
+            yield from _json_lines(name, [], _Lines(io.BytesIO(data), limits.line), limits)
             return
     yield Piece(name, None, data)
 
 
-def _ask_lines(asked: list[_Line], lines: _Lines) -> tuple[list[_Line], bool]:
-    """A few lines more, and whether they are JSON Lines for all their faults."""
+def _ask_lines(
+    asked: list[_Line], lines: _Lines, most: int, most_bytes: int
+) -> tuple[list[_Line], bool]:
+    """A few lines more, and whether they are JSON Lines for all their faults. The stream is left in
+    the middle of the last line asked where that one is too long."""
     size = sum(len(line.data) for line in asked)
-    before = bool(asked) and _is_object(asked[-1])
-    while len(asked) < _LINES_ASKED and size < _BYTES_ASKED:
+    before = _is_object(asked[-1]) if asked else False
+    while len(asked) < most and size < most_bytes:
         if asked and asked[-1].too_long:
-            return asked, False  # the stream stands in the middle of that line
+            if most_bytes < sys.maxsize:
+                return asked, True
+            lines.skip_line()
         line = lines.next()
         if line is None:
-            break
+            return asked, before
         asked.append(line)
         if before and not line.data.lstrip(_BLANK).startswith(_CONTINUES):
             return asked, True
         size += len(line.data)
         before = _is_object(line)
-    return asked, before
+    return asked, True
 
 
 def _is_object(line: _Line) -> bool:

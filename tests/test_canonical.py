@@ -328,6 +328,14 @@ def test_the_limit_is_not_the_interpreters(limit: int) -> None:
         sys.set_int_max_str_digits(before)
 
 
+def test_long_runs_of_digits_cost_no_square_of_their_length() -> None:
+    # Five runs just below the limit a thousand times over: seconds where each digit tries anew.
+    text = b'["' + (b"7" * 4300 + b" ") * 1900 + b'"]'
+    started = time.process_time()
+    assert decode(text) == [text[2:-2].decode()]
+    assert time.process_time() - started < 5
+
+
 def test_digits_that_are_no_integer_are_not_limited() -> None:
     digits = "7" * 5000
     assert decode(f'"{digits}"'.encode()) == digits

@@ -158,6 +158,20 @@ def test_expectations_of_absent_papers_and_false_documents(  # type: ignore[no-u
     assert "no state document" in done.err
 
 
+def test_every_expected_document_is_compared(run, tmp_path: Path, published: Path) -> None:  # type: ignore[no-untyped-def]
+    state = json.loads((published / STATE).read_bytes())
+    false = jsonl(tmp_path / "false.json", state | {"event_count": 3})
+    arguments = ("replay", published / STATE, "--assurance", "stated")
+    for order in ((false, published / STATE), (published / STATE, false)):
+        done = run(*arguments, "--expect", order[0], "--expect", order[1], "--json")
+        assert done.code == 1
+        assert sorted(row["matches"] for row in done.rows) == [False, True]
+    other = jsonl(tmp_path / "other.json", state | {"pith_number": PAPER.number})
+    done = run(*arguments, "--paper", PITH, "--expect", other)
+    assert done.code == 1
+    assert "nothing was compared" in done.err
+
+
 def test_replay_takes_paths_or_a_log(run, published: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert run("replay").code == 2
     assert run("replay", published / STATE, "--log", tmp_path).code == 2
@@ -344,6 +358,13 @@ def test_of_several_failures_the_graver_decides(run, tmp_path: Path) -> None:  #
     assert run("replay", *log, *keyring).code == 4
     assert run("state", *log, PITH, *keyring).code == 4
     assert run("proof", "build", *log, PITH, *keyring).code == 4
+    for verb in (
+        ("replay", *log, "--paper", ""),
+        ("state", *log, "!"),
+        ("proof", "build", *log, "!"),
+    ):
+        assert run(*verb).code == 2
+    assert run("audit", "--max-line", 2**80, tmp_path).code == 2
 
 
 def test_a_bad_keyring_is_named(run, tmp_path: Path, published: Path) -> None:  # type: ignore[no-untyped-def]
@@ -402,6 +423,48 @@ def test_a_closed_pipe_is_no_traceback(published: Path) -> None:
     )
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("audit - <&-", 3),
+        ("audit {published} >&-", 0),
+        ("audit {published} 2>&-", 0),
+        ("audit {published} 2>/dev/full", 0),
+        ("audit {published} >/dev/full", 3),
+        ("audit {published} 2>&1 >/dev/null | true; exit ${PIPESTATUS[0]}", 0),
+        ("ingest --log $'{tmp}/L\\xff' {published}/" + STATE, 0),
+    ],
+)
+def test_streams_that_are_closed_or_full(
+    command: str, code: int, published: Path, tmp_path: Path
+) -> None:
+    text = command.replace("{published}", str(published)).replace("{tmp}", str(tmp_path))
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m pithgraph {text}"],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        check=False,
+    )
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == code
+
+
+def test_a_terminated_replay_leaves_no_temporary_log(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pithgraph", "replay", "-"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment | {"TMPDIR": str(tmp_path)},
+    )
+    with process:
+        while not list(tmp_path.glob("pithgraph-*/data.mdb")):
+            pass
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_verb_explains_itself(run) -> None:  # type: ignore[no-untyped-def]

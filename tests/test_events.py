@@ -627,3 +627,17 @@ def test_authentic_is_id_and_signature_whatever_else_is_wrong() -> None:
             if reason in DOOR:
                 assert found.reason == reason
     assert seen == DOOR
+
+
+def test_a_value_that_json_reads_otherwise_is_what_json_reads() -> None:
+    """Tuples are lists and names are strings, in the limits too."""
+    event = signed_event("graph_snapshot")
+    deep: Any = 1
+    for _ in range(60):
+        deep = (deep,)
+    for value, reason in ((deep, "event_too_deep"), ((2**70,), "event_integer_range")):
+        with pytest.raises(Refused) as refused:
+            Event.from_value({**event, "more": value})
+        assert refused.value.reason == reason
+    read = Event.from_value({**event, "more": {10: 1, 2: 1}})
+    assert read.canonical == Event.from_value(read.value).canonical

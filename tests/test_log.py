@@ -19,9 +19,9 @@ from pithgraph.identifiers import parse_pith_number
 from pithgraph.ingestion import Ingested, ingest_pieces, new_rows
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter, layout
-from pithgraph.log.writer import QUOTA, New
+from pithgraph.log.writer import QUOTA, REFUSED_ROWS, New
 from pithgraph.merge import PaperAlias, merge_events
-from pithgraph.proofs import verify_proof
+from pithgraph.proofs import build_proof, verify_proof
 from pithgraph.replaying import current_state, proofs_of, replay
 from pithgraph.sources import Piece
 from signing import PAPER, REGISTRY, STRANGER, at, canonical, signed_event
@@ -234,7 +234,7 @@ def test_a_damaged_row_is_a_log_error(tmp_path: Path) -> None:
         with environment.begin(write=True, db=events) as transaction:
             value = transaction.get(layout.position_key(0))
             assert value is not None
-            transaction.put(layout.position_key(0), b"\x00\x02\xc1\xc1" + bytes(value)[4:])
+            transaction.put(layout.position_key(0), b"\x00\x00\x00\x02\xc1\xc1" + bytes(value)[6:])
     with Log.open(tmp_path) as log, pytest.raises(LogError, match="damaged"):
         list(replay(log, keyring=KEYRING))
 
@@ -460,3 +460,88 @@ def test_a_log_that_is_closed_forked_or_open_twice_says_so(tmp_path: Path) -> No
     for use in (lambda: list(unfinished), lambda: list(replay(log)), lambda: put(log)):
         with pytest.raises(LogError, match="closed"):
             use()
+
+
+# --- what a stranger may try -----------------------------------------------------------------
+
+
+def test_an_event_may_hold_long_strings_where_they_are_quoted(tmp_path: Path) -> None:
+    long = "x" * 70_000
+    record = signed_event("record_created", **{"payload.receipt.key_id": long})
+    events = [
+        signed_event("author_attestation", **{"payload.strength": long}),
+        record,
+        signed_event("graph_snapshot", **{"signer.more": long}),
+    ]
+    with LogWriter.open(tmp_path) as log:
+        assert put(log, *events).appended == 3
+        (state,) = replay(log, keyring=KEYRING)
+    assert [row.reason for row in state.invalid_events] == ["invalid_payload"] * 2
+    assert all(len(row.detail) < 600 for row in state.invalid_events if "strength" in row.detail)
+
+
+def test_junk_that_copies_ids_and_signatures_spoils_no_proof(tmp_path: Path) -> None:
+    two = [signed_event("graph_snapshot", **{"payload.n": n}) for n in (1, 2)]
+    junk = [{**event, "payload": {"junk": n}} for n, event in enumerate(two)]
+    with LogWriter.open(tmp_path) as log:
+        put(log, *junk, *two, *({**event, "target": "junk"} for event in two))
+        (proof,) = proofs_of(log, parse_pith_number(PAPER.number), keyring=KEYRING)
+        (state,) = replay(log, keyring=KEYRING)
+    assert verify_proof(proof, KEYRING).rule == "same_slot"
+    everything = [Event.from_value(event) for event in (*two, *junk)]
+    assert verify_proof(build_proof(state.equivocations[0], everything, KEYRING))
+
+
+def test_of_one_source_so_many_refusals_are_kept(tmp_path: Path) -> None:
+    junk = [Piece("junk", n, b"1") for n in range(REFUSED_ROWS + 500)]
+    with LogWriter.open(tmp_path) as log:
+        done = ingest_pieces(log, [*junk, Piece("other", 1, b"1")], keyring=KEYRING)
+        with log.snapshot() as snapshot:
+            refused = snapshot.refused()
+    assert done.refused == REFUSED_ROWS + 501
+    assert [row.reason for row in refused[-3:]] == [
+        "not_an_object",
+        "more_refused",
+        "not_an_object",
+    ]
+    assert len(refused) == REFUSED_ROWS + 1
+    before = tables(tmp_path)
+    with LogWriter.open(tmp_path) as log:
+        ingest_pieces(log, [*junk, Piece("other", 1, b"1")], keyring=KEYRING)
+    assert tables(tmp_path) == before
+
+
+def test_an_alias_row_is_short(tmp_path: Path) -> None:
+    row = {"pith_number": PAPER.number, "alias_kind": "arxiv", "created_at": at(1)}
+    lines = [{"alias": row | {"alias_value": "x" * (4096 - 5 - 20 + more)}} for more in (0, 1)]
+    with LogWriter.open(tmp_path) as log:
+        done = put(log, *lines)
+    assert (done.aliases, done.refused) == (1, 1)
+    assert done.refusals[0].reason == "bad_alias"
+
+
+def test_a_log_that_was_replaced_while_it_was_open(tmp_path: Path) -> None:
+    with LogWriter.open(tmp_path / "log") as log:
+        put(log, *snapshots(1))
+        (tmp_path / "log").rename(tmp_path / "elsewhere")
+        with pytest.raises(LogError, match="moved, removed or replaced"):
+            put(log, *snapshots(2))
+
+
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "writer.lock").symlink_to(precious)
+    with pytest.raises(LogError):
+        LogWriter.open(tmp_path / "log")
+    assert precious.read_text() == "mine"
+
+
+def test_a_batch_that_brings_nothing_writes_nothing(tmp_path: Path) -> None:
+    with LogWriter.open(tmp_path) as log:
+        put(log, *snapshots(3))
+    before = (tmp_path / "data.mdb").read_bytes()
+    with LogWriter.open(tmp_path) as log:
+        put(log, *snapshots(3))
+    assert (tmp_path / "data.mdb").read_bytes() == before

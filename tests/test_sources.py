@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,12 +79,38 @@ def test_a_fault_is_found_at_its_line() -> None:
 
 def test_lines_over_the_limit_among_bad_ones_end() -> None:
     limits = Limits(line=20, document=1000)
-    for data in (
-        b"broken\n" + b"x" * 50 + b"\n{}",
-        b'{"a":\n' + b"x" * 50 + b"\n{}\n{}",
-        b"broken\nbroken\n" + b"x" * 50,
+    for data, numbers in (
+        (b"broken\n" + b"x" * 50 + b"\n{}", [1, 2, 3]),
+        (b'{"a":\n' + b"x" * 50 + b"\n{}\n{}", [1, 2, 3, 4]),
+        (b"broken\nbroken\n" + b"x" * 50, [1, 2, 3]),
     ):
-        assert [piece.line for piece in pieces(data, limits)] == [None]
+        found = pieces(data, limits)
+        assert [piece.line for piece in found] == numbers
+        assert sum(isinstance(piece, Unreadable) for piece in found) == 1
+
+
+def test_many_bad_lines_hide_no_good_one() -> None:
+    for bad in (b"broken", b'{"a":1,', b'{"a":"cut off'):
+        found = pieces(b"\n".join([bad] * 150 + [EVENT] * 2))
+        assert [piece.line for piece in found] == list(range(1, 153))
+
+
+def test_a_pipe_may_give_one_byte_at_a_time() -> None:
+    class Drip(io.RawIOBase):
+        def __init__(self, data: bytes) -> None:
+            self.data = data
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            buffer[: len(self.data[:1])] = self.data[:1]
+            self.data = self.data[1:]
+            return len(self.data) and 1
+
+    data = gzip.compress(EVENT + b"\n" + EVENT)
+    found = list(read_stream("s", io.BufferedReader(Drip(data + b"\0")), Limits()))
+    assert [piece.line for piece in found][:2] == [1, 2]
 
 
 def test_a_line_over_the_limit_is_refused_alone() -> None:

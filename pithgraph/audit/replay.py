@@ -51,7 +51,8 @@ class StateCase(NamedTuple):
     @property
     def applied_without_row(self) -> list[str]:
         """The applied event_ids that no bucket holds."""
-        return [i for i in self.value["applied_event_ids"] if i not in self.times]
+        with_row = self.times
+        return [i for i in self.value["applied_event_ids"] if i not in with_row]
 
     @property
     def times(self) -> dict[str, Any]:

@@ -10,10 +10,11 @@ refused, 4 the log is damaged, locked or of another format, 130 interrupted.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import click
 
@@ -69,10 +70,19 @@ class OutputClosed(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with a code of SPEC §11."""
+    # A stream that the caller closed is None.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open to the end
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # What cannot be written in the terminal's encoding is escaped, never a traceback.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(_run(arguments))
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """SIGTERM ends a command as Ctrl-C does: finished batches stay, temporary files go."""
+    raise KeyboardInterrupt
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -82,27 +92,38 @@ def _run(arguments: Sequence[str] | None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        say(error.format_message() if error.exit_code != USAGE else _usage(error))
         return USAGE
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; every finished batch is kept, run it again to go on", err=True)
+        say("interrupted; every finished batch is kept, run it again to go on")
         return INTERRUPTED
     except OutputClosed:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nowhere(sys.stdout)
         return REFUSED
     except PithgraphError as error:
         say(f"error: {error}")
         return next(code for kind, code in _CODES if isinstance(error, kind))
     except (OSError, MemoryError) as error:
-        say(f"error: {error or type(error).__name__}")
+        say(f"error: {str(error) or type(error).__name__}")
         return REFUSED
+
+
+def _usage(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    hint = f"; see `{context.command_path} --help`" if context else ""
+    return f"error: {error.format_message()}{hint}"
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """Let what is left in a stream's buffer go where it cannot fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def out(text: str) -> None:
     """One line of a result, on standard output."""
     try:
         click.echo(printable(text))
-    except BrokenPipeError:
+    except OSError:
         raise OutputClosed from None
 
 
@@ -111,13 +132,16 @@ def out_bytes(data: bytes) -> None:
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
+    except OSError:
         raise OutputClosed from None
 
 
 def say(text: str) -> None:
-    """One line for a person, on standard error."""
-    click.echo(printable(text), err=True)
+    """One line for a person, on standard error. Where nobody can read it, nothing else changes."""
+    try:
+        click.echo(printable(text), err=True)
+    except OSError:
+        _to_nowhere(sys.stderr)
 
 
 def printable(text: str) -> str:

@@ -40,6 +40,9 @@ at = click.option(
 )
 
 
+_MOST_BYTES = 2**40
+
+
 def limits(function: Function) -> Function:
     """`--max-line` and `--max-document`, handed on as bytes."""
     for name, default, what in (
@@ -48,7 +51,7 @@ def limits(function: Function) -> Function:
     ):
         function = click.option(
             name,
-            type=click.IntRange(min=1),
+            type=click.IntRange(min=1, max=_MOST_BYTES),
             default=default,
             show_default=True,
             metavar="BYTES",

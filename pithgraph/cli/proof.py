@@ -12,6 +12,7 @@ import click
 from pithgraph.canonical import decode, digest, encode
 from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
 from pithgraph.errors import DecodeError, ProofError
+from pithgraph.identifiers import parse_reference
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log
 from pithgraph.proofs import verify_proof
@@ -114,6 +115,7 @@ def build(log_path: str, pith: str, keyring_path: str | None, folder: str) -> in
     \b
     pithgraph proof build --log my-log N7NXYVEE --out proofs
     """
+    parse_reference(pith)
     with Log.open(log_path) as log:
         keyring = load_keyring(keyring_path)
         paper = find_paper(log, pith)

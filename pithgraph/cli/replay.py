@@ -12,7 +12,7 @@ import click
 from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
 from pithgraph.cli.ingest import say_refusals
 from pithgraph.expected import Expected, read_expected
-from pithgraph.identifiers import PithNumber, check_time, parse_pith_number
+from pithgraph.identifiers import PithNumber, check_time, parse_pith_number, parse_reference
 from pithgraph.ingestion import ingest
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter
@@ -67,6 +67,8 @@ def command(
         )
     if as_of is not None:
         check_time(as_of)
+    if paper is not None:
+        parse_reference(paper)
     limits = Limits(max_line, max_document)
     total = _Total()
     with Log.open(log_path) if log_path else _temporary_log() as log:
@@ -83,16 +85,21 @@ def command(
         def states(papers: list[PithNumber] | None) -> Iterator[State]:
             return replay(log, papers, keyring=keyring, assurance=assurance, as_of=as_of, at=at)
 
-        for state in states([find_paper(log, paper)] if paper else None):
-            total.add(state, expected.pop(state.pith_number, None), as_json)
-        if not paper:
+        for state in states([find_paper(log, paper)] if paper is not None else None):
+            total.add(state, expected.pop(state.pith_number, []), as_json)
+        if paper is None:
             # What is expected and has nothing here stands with its empty state.
             for state in states([parse_pith_number(name) for name in sorted(expected)]):
                 total.add(state, expected[state.pith_number], as_json)
     total.say(keyring, assurance, compared=bool(expect))
     if total.differing:
         return FAILED
-    return REFUSED if total.refused else FINE
+    if total.refused:
+        return REFUSED
+    if expect and not total.compared:
+        say("nothing was compared: no expected document is about a paper that was replayed")
+        return FAILED
+    return FINE
 
 
 @contextmanager
@@ -108,28 +115,35 @@ class _Total:
     """What a replay has printed so far."""
 
     def __init__(self) -> None:
-        self.papers = self.differing = self.absent = self.stated = self.unsigned = self.refused = 0
+        self.papers = self.compared = self.differing = self.absent = 0
+        self.stated = self.unsigned = self.refused = 0
 
-    def add(self, state: State, wanted: Expected | None, as_json: bool) -> None:
+    def add(self, state: State, wanted: list[Expected], as_json: bool) -> None:
         """Print a state's hashes, and what was expected of them."""
-        differs = wanted is not None and not wanted.matches(state)
         self.papers += 1
         self.stated += state.applied_as_stated
-        self.differing += differs
-        self.absent += differs and state.event_count == 0
-        self.unsigned += differs and any(
-            row.reason in TOLERATED_AS_STATED for row in state.invalid_events
-        )
-        if as_json:
-            row = {name: getattr(state, name) for name in _JSON}
-            if wanted is not None:
-                row |= {"expected_sha256": wanted.state_sha256, "matches": not differs}
+        row = {name: getattr(state, name) for name in _JSON}
+        if not as_json:
+            _print(state)
+        elif not wanted:
             out(json.dumps(row))
+        for one in wanted:
+            matches = one.matches(state)
+            self._compare(state, matches)
+            if as_json:
+                said = {"expected_sha256": one.state_sha256, "matches": matches}
+                out(json.dumps(row | said))
+            else:
+                verdict = "matches" if matches else f"differs: {one.difference(state)}"
+                out(f"  expected      {one.state_sha256}  {verdict}")
+
+    def _compare(self, state: State, matches: bool) -> None:
+        self.compared += 1
+        if matches:
             return
-        _print(state)
-        if wanted is not None:
-            verdict = f"differs: {wanted.difference(state)}" if differs else "matches"
-            out(f"  expected      {wanted.state_sha256}  {verdict}")
+        self.differing += 1
+        self.absent += state.event_count == 0
+        self.unsigned += any(row.reason in TOLERATED_AS_STATED for row in state.invalid_events)
 
     def say(self, keyring: Keyring, assurance: Assurance, *, compared: bool) -> None:
         """Sum up for a person."""
@@ -174,12 +188,13 @@ def _print(state: State) -> None:
 
 def _print_rows(name: str, rows: list[str]) -> None:
     for row in rows[:_ROWS_SHOWN]:
-        out(f"  {name:13} {row}")
+        out(f"  {name:13} {row[:_ROW_LENGTH]}")
     if len(rows) > _ROWS_SHOWN:
         out(f"  {name:13} and {len(rows) - _ROWS_SHOWN} more")
 
 
 _ROWS_SHOWN = 10
+_ROW_LENGTH = 1000
 _JSON = (
     "pith_number",
     "state_sha256",

@@ -7,7 +7,7 @@ import json
 import click
 
 from pithgraph.cli import FINE, options, out_bytes, say
-from pithgraph.identifiers import check_time
+from pithgraph.identifiers import check_time, parse_reference
 from pithgraph.log import Log
 from pithgraph.replaying import current_state, find_paper, replay
 from pithgraph.sources import load_keyring
@@ -36,6 +36,7 @@ def command(
     \b
     pithgraph state --log my-log N7NXYVEE
     """
+    parse_reference(pith)
     if as_of is not None:
         check_time(as_of)
     with Log.open(log_path) as log:

@@ -5,7 +5,7 @@ What lives here: encoding and decoding of keys and values. What must not: transa
 | table     | key                                        | value                                |
 |-----------|--------------------------------------------|--------------------------------------|
 | meta      | name                                       | decimal text                         |
-| events    | position (8 bytes)                         | length of facts (2), facts, event    |
+| events    | position (8 bytes)                         | length of facts (4), facts, event    |
 | by_digest | event_sha256 (32)                          | position (8)                         |
 | by_paper  | paper (30), time (5), id (8), position (8) | empty                                |
 | papers    | paper (30)                                 | three counters (8 each)              |
@@ -51,7 +51,7 @@ PAPER_BYTES: Final = 30
 POSITION_BYTES: Final = 8
 _NO_TIME: Final = b"\xff" * 5
 _EPOCH: Final = datetime(1, 1, 1, tzinfo=UTC)
-_FACTS_LENGTH: Final = struct.Struct(">H")
+_FACTS_LENGTH: Final = struct.Struct(">I")
 _COUNTERS: Final = struct.Struct(">QQQ")
 _FACTS_DECODER: Final = msgspec.msgpack.Decoder(Facts)
 

@@ -24,6 +24,7 @@ from pithgraph.merge import State
 from pithgraph.validation import Facts
 
 DATA_FILE: Final = "data.mdb"
+MAX_READERS: Final = 1024  # processes and open views at a time
 
 _DAMAGED: Final = (
     lmdb.CorruptedError,
@@ -78,11 +79,19 @@ class Log:
     def open(cls, path: str | os.PathLike[str]) -> Self:
         """Open a log for reading. Raises LogError: absent, damaged, of another format."""
         folder = Path(path)
-        if not (folder / DATA_FILE).is_file():
+        try:
+            there = (folder / DATA_FILE).is_file()
+        except OSError as error:
+            raise LogError(f"{folder}: {error.strerror}") from None
+        if not there:
             raise LogError(f"{folder}: there is no log. `pithgraph ingest --log` makes one.")
         with lmdb_errors(folder):
             environment = lmdb.open(
-                os.fspath(folder), readonly=True, create=False, max_dbs=len(layout.TABLES)
+                os.fsencode(folder),
+                readonly=True,
+                create=False,
+                max_dbs=len(layout.TABLES),
+                max_readers=MAX_READERS,
             )
             try:
                 environment.reader_check()

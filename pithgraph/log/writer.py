@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeVar
@@ -21,12 +22,15 @@ from pithgraph.errors import LogError
 from pithgraph.events import Event
 from pithgraph.identifiers import PithNumber, parse_pith_number
 from pithgraph.log import layout
-from pithgraph.log.reader import DATA_FILE, Log, lmdb_errors
+from pithgraph.log.reader import DATA_FILE, MAX_READERS, Log, lmdb_errors
 from pithgraph.merge import State
 from pithgraph.validation import Facts
 
 LOCK_FILE: Final = "writer.lock"
 QUOTA: Final = 1000
+# A few bytes of junk are refused as a row of hundreds: beyond so many of one source a last row
+# says that there were more.
+REFUSED_ROWS: Final = 10_000
 _FIRST_MAP_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -72,6 +76,8 @@ class LogWriter(Log):
     """A log that is open for reading and appending. One at a time, in all processes."""
 
     _lock: int
+    _file: tuple[int, int] | None
+    _refused_rows: Counter[str]
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, map_bytes: int = _FIRST_MAP_BYTES) -> Self:
@@ -80,8 +86,10 @@ class LogWriter(Log):
         `map_bytes` is the size of the first map; it doubles whenever it is full.
         """
         folder = Path(path)
-        new = not (folder / DATA_FILE).exists()
         try:
+            new = not (folder / DATA_FILE).exists()
+            if not new and not (folder / DATA_FILE).is_file():
+                raise LogError(f"{folder}: {DATA_FILE} is no regular file")
             folder.mkdir(parents=True, exist_ok=True)
             if new and any(name not in _OWN_FILES for name in os.listdir(folder)):
                 raise LogError(f"{folder}: the folder is not empty and holds no log")
@@ -92,9 +100,10 @@ class LogWriter(Log):
             size = (folder / DATA_FILE).stat().st_size if not new else 0
             with lmdb_errors(folder):
                 environment = lmdb.open(
-                    os.fspath(folder),
+                    os.fsencode(folder),
                     map_size=max(map_bytes, size),
                     max_dbs=len(layout.TABLES),
+                    max_readers=MAX_READERS,
                     meminit=False,
                 )
                 try:
@@ -109,6 +118,8 @@ class LogWriter(Log):
             os.close(lock)
             raise
         log._lock = lock
+        log._file = _identity(folder)
+        log._refused_rows = Counter()
         return log
 
     def close(self) -> None:
@@ -121,7 +132,16 @@ class LogWriter(Log):
     def append(self, batch: Sequence[New]) -> Appended:
         """Append a batch in one transaction, synced to disk; a row that is there already changes
         nothing. Raises LogError; then nothing of the batch is stored."""
-        return self._write(lambda transaction: _Batch(transaction, self._tables).append(batch))
+        refused_rows = self._refused_rows.copy()
+
+        def append(transaction: lmdb.Transaction) -> Appended:
+            self._refused_rows = refused_rows.copy()  # the batch may be done again
+            return _Batch(transaction, self._tables, self._refused_rows).append(batch)
+
+        appended = self._write(append)
+        if _identity(self.path) != self._file:
+            raise LogError(f"{self.path}: the log was moved, removed or replaced while it was open")
+        return appended
 
     def cache_state(self, state: State, snapshot_id: int) -> None:
         """Keep a state until its paper gets another row. `snapshot_id` is that of the snapshot that
@@ -150,9 +170,20 @@ class LogWriter(Log):
 _OWN_FILES: Final = frozenset({LOCK_FILE, "lock.mdb"})
 
 
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Which file the log's data are in: device and inode."""
+    try:
+        status = os.stat(folder / DATA_FILE)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _take_lock(folder: Path) -> int:
     """The writer's lock, held by whoever has it open, so that a killed writer leaves none."""
-    lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    # Not through a link, whose target would be overwritten.
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    lock = os.open(folder / LOCK_FILE, flags, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -183,9 +214,15 @@ def _open_tables(folder: Path, environment: lmdb.Environment) -> dict[bytes, Any
 class _Batch:
     """One write transaction, and the counters that change in it."""
 
-    def __init__(self, transaction: lmdb.Transaction, tables: dict[bytes, Any]) -> None:
+    def __init__(
+        self,
+        transaction: lmdb.Transaction,
+        tables: dict[bytes, Any],
+        refused_rows: Counter[str],
+    ) -> None:
         self._transaction = transaction
         self._tables = tables
+        self._refused_rows = refused_rows
         self._events = self._meta(b"events")
         self._papers = self._meta(b"papers")
         self._refused = self._meta(b"refused")
@@ -204,9 +241,13 @@ class _Batch:
         for paper, counters in self._counters.items():
             self._put(b"papers", paper, layout.counters_value(counters))
             self._drop_states(paper)
-        self._put(b"meta", b"events", str(self._events).encode("ascii"))
-        self._put(b"meta", b"papers", str(self._papers).encode("ascii"))
-        self._put(b"meta", b"refused", str(self._refused).encode("ascii"))
+        for name, count in (
+            (b"events", self._events),
+            (b"papers", self._papers),
+            (b"refused", self._refused),
+        ):
+            if count != self._meta(name):  # a batch that brings nothing changes no byte
+                self._put(b"meta", name, str(count).encode("ascii"))
         return total
 
     def _event(self, new: NewEvent) -> Appended:
@@ -246,6 +287,12 @@ class _Batch:
         return Appended(aliases=1)
 
     def _refuse(self, row: layout.RefusedRow) -> None:
+        self._refused_rows[row.source] += 1
+        if self._refused_rows[row.source] > REFUSED_ROWS:
+            return
+        if self._refused_rows[row.source] == REFUSED_ROWS:
+            detail = f"of this source only {REFUSED_ROWS} refusals are kept"
+            row = layout.RefusedRow(0, row.source, None, "", "more_refused", detail, 0, "", b"")
         key = layout.refused_key(row)
         if self._transaction.get(key, db=self._tables[b"refused"]) is None:
             self._put(b"refused", key, layout.refused_value(row._replace(number=self._refused)))
