@@ -37,10 +37,11 @@ def save_private_key(
 
     Raises PrivateKeyError; an existing file is never overwritten.
     """
+    pem = private_key_to_pem(private_key, passphrase)
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
         with os.fdopen(file, "wb") as stream:
-            stream.write(private_key_to_pem(private_key, passphrase))
+            stream.write(pem)
             stream.flush()
             os.fsync(stream.fileno())
     except FileExistsError:
@@ -76,9 +77,9 @@ def sign_event(
 ) -> Event:
     """A whole signed event (SPEC §5): its id computed, its signature over the id's 32 bytes.
 
-    `subject` is a full Pith Number, `created_at` a §5 timestamp. Raises Refused for what no log
-    admits. Which kinds, targets and payloads there are, and who may sign them, SPEC §5 lists;
-    whether this event is valid `verdict_of` says.
+    `subject` is a full Pith Number, `created_at` a §5 timestamp. Raises EncodeError for what JSON
+    cannot hold, Refused for what no log admits. Which kinds, targets and payloads there are, who
+    may sign them: SPEC §5 lists it. Whether this event is valid, `verdict_of` says.
     """
     public_key = public_bytes(private_key)
     body: dict[str, Any] = {

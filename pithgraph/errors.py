@@ -89,10 +89,7 @@ class EncodeError(PithgraphError):
 
 
 class Refused(PithgraphError):
-    """A decoded value that is not admitted.
-
-    `reason` is a key of `REFUSAL_REASONS` or, at the door of SPEC §6, of `VERDICT_REASONS`.
-    """
+    """A decoded value that is not admitted. `reason` is a key of `REFUSAL_REASONS`."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

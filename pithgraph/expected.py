@@ -9,11 +9,10 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pithgraph.canonical import decode, digest, encode
 from pithgraph.documents import STATE, StateDocument, classify, view
 from pithgraph.errors import DecodeError, IdentifierError, Refused
 from pithgraph.identifiers import parse_pith_number
-from pithgraph.merge import State
+from pithgraph.merge import State, digest_of_state
 from pithgraph.sources import Limits, Unreadable, read_sources
 
 
@@ -52,7 +51,7 @@ def read_expected(
                 refused.append((place, f"{piece.reason}: {piece.detail}"))
                 continue
             try:
-                found = classify(decode(piece.data))
+                found = classify(piece.decode())
                 if found.type != STATE:
                     raise Refused("unknown_document", f"a {found.type} is no state document")
                 document = view(found.value, StateDocument)
@@ -64,8 +63,7 @@ def read_expected(
             except (DecodeError, IdentifierError) as error:
                 refused.append((place, str(error)))
                 continue
-            rest = {name: part for name, part in found.value.items() if name != "state_sha256"}
-            one = Expected(document.state_sha256, digest(encode(rest)))
+            one = Expected(document.state_sha256, digest_of_state(found.value))
             of_paper = expected.setdefault(document.pith_number, [])
             if one not in of_paper:
                 of_paper.append(one)

@@ -67,7 +67,8 @@ def parse_reference(text: str) -> Reference:
     """What a user typed: a full Pith Number, or 26, 16, 12 or 8 characters with or without
     `pith:`, in any case (SPEC §2). Raises IdentifierError."""
     # Outside ASCII `upper` makes other letters: two of one, or A to Z of what is neither.
-    typed = text.strip().upper() if text.isascii() else text
+    typed = text.strip()
+    typed = typed.upper() if typed.isascii() else typed
     if full := _PITH_NUMBER.fullmatch(typed.replace("PITH:", "pith:", 1)):
         return Reference(*full.groups())
     part = _REFERENCE.fullmatch(typed)

@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple
 
-from pithgraph.canonical import decode
 from pithgraph.entries import AliasEntry, Entry, EventEntry, RefusedEntry, entries_of
 from pithgraph.errors import DecodeError
 from pithgraph.identifiers import parse_pith_number
@@ -29,6 +28,7 @@ from pithgraph.validation import (
 )
 
 Admit = Literal["all", "authentic"]
+ADMITS: Final[tuple[Admit, ...]] = ("all", "authentic")
 
 _BATCH_ROWS: Final = 10_000
 _BATCH_BYTES: Final = 32 * 1024 * 1024
@@ -50,6 +50,7 @@ class Ingested(NamedTuple):
     `read` = `appended` + `duplicates` + `refused`: events, and whatever was refused. `invalid`
     counts the appended events that are invalid under `verified` with the keyring given. `papers`
     and `position` are the log's afterwards: papers in it, and events. `aliases` counts new rows.
+    `refused` = `over_quota` + `unlisted` + the length of `refusals`.
     """
 
     read: int
@@ -60,7 +61,9 @@ class Ingested(NamedTuple):
     papers: int
     position: int
     aliases: int
+    over_quota: int
     refusals: tuple[Refusal, ...]
+    unlisted: int
 
 
 def ingest(
@@ -88,6 +91,8 @@ def ingest_pieces(
     admit: Admit = "all",
 ) -> Ingested:
     """Like `ingest`, for pieces that `sources` has cut already."""
+    if admit not in ADMITS:
+        raise ValueError(f"{admit!r} is no door: {' or '.join(ADMITS)}")
     keyring = keyring or load_keyring()
     total = Appended()
     refused = 0
@@ -102,17 +107,18 @@ def ingest_pieces(
         total += appended
     with log.snapshot() as snapshot:
         papers, position = snapshot.paper_count, snapshot.size
-    refused += total.over_quota
     return Ingested(
-        read=total.events + total.duplicates + refused,
+        read=total.events + total.duplicates + refused + total.over_quota,
         appended=total.events,
         duplicates=total.duplicates,
         invalid=total.invalid,
-        refused=refused,
+        refused=refused + total.over_quota,
         papers=papers,
         position=position,
         aliases=total.aliases,
+        over_quota=total.over_quota,
         refusals=tuple(shown),
+        unlisted=refused - len(shown),
     )
 
 
@@ -130,7 +136,7 @@ def new_rows(
         if not piece.data:
             continue  # an empty source: no lines are no fault
         try:
-            value = decode(piece.data)
+            value = piece.decode()
         except DecodeError as error:
             line = error.line if piece.line is None else piece.line
             detail = f"column {error.column}: {error.detail}"

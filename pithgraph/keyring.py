@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from pithgraph.canonical import decode, digest, encode
 from pithgraph.documents import KeyEntry, KeyringDocument, view
-from pithgraph.errors import KeyringError, Refused
+from pithgraph.errors import EncodeError, KeyringError, Refused
 from pithgraph.identifiers import fingerprint_of, is_timestamp
 from pithgraph.keys import PUBLIC_KEY_BYTES, check_public_key, decode_base64
 
@@ -76,8 +76,10 @@ class Keyring:
                 if first != index:
                     raise KeyringError(f"keys[{index}] has the {name} of keys[{first}]: {text!r}")
             keys.append(key)
-        ordered = sorted(value["keys"], key=lambda entry: str(entry["public_key_fingerprint"]))
-        return cls(keys, digest(encode({**value, "keys": ordered})))
+        try:
+            return cls(keys, _digest(value))
+        except EncodeError as error:
+            raise KeyringError(f"the keyring is refused: {error}") from None
 
     def by_fingerprint(self, fingerprint: str) -> Key | None:
         """The key of this fingerprint (32 hex characters), if the keyring has it."""
@@ -86,6 +88,12 @@ class Keyring:
     def by_key_id(self, key_id: str) -> Key | None:
         """The key of this key_id, if the keyring has it."""
         return self._by_key_id.get(key_id)
+
+
+def _digest(value: dict[str, Any]) -> str:
+    """keyring_sha256 (SPEC §6): of the whole file, its keys sorted by fingerprint."""
+    keys = sorted(value["keys"], key=lambda entry: str(entry["public_key_fingerprint"]))
+    return digest(encode({**value, "keys": keys}))
 
 
 def _key(entry: KeyEntry) -> Key:

@@ -26,7 +26,7 @@ from pithgraph.events import Event
 from pithgraph.identifiers import alias_time, check_time, derive_aliases, parse_pith_number
 from pithgraph.keyring import Keyring
 from pithgraph.kinds import KINDS, LIST_BUCKETS, RECORD_CREATED, RecordCreated
-from pithgraph.validation import ASSURANCES, Assurance, Judged, Verdict, establish, judge
+from pithgraph.validation import Assurance, Judged, Verdict, check_assurance, establish, judge
 
 MERGE_VERSION: Final = "pith-open-graph-merge-v1"
 STATE_TYPE: Final = "pith_open_graph_state"
@@ -109,8 +109,7 @@ def merge_events(
     Events whose subject is another paper take no part. `as_of` is as in `merge`. Raises
     IdentifierError for an `as_of` that is no timestamp, ValueError for an assurance that is none.
     """
-    if assurance not in ASSURANCES:
-        raise ValueError(f"{assurance!r} is no assurance: {' or '.join(ASSURANCES)}")
+    check_assurance(assurance)
     if as_of is not None:
         check_time(as_of)
     judged = (
@@ -192,6 +191,11 @@ def merge(
         invalid_events=tuple(invalid_rows),
         canonical=join_object(members | {"state_sha256": encode(state_sha256)}),
     )
+
+
+def digest_of_state(document: dict[str, Any]) -> str:
+    """The state_sha256 that a decoded state document ought to have (SPEC §7, 5)."""
+    return digest(encode({name: document[name] for name in document if name != "state_sha256"}))
 
 
 # SPEC §7, 7; `current` is added without its source_aliases.

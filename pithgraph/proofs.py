@@ -12,14 +12,13 @@ from typing import Any, Final, NamedTuple
 
 from pithgraph.canonical import decode
 from pithgraph.documents import PROOF, ProofDocument, classify, view
-from pithgraph.errors import DecodeError, KeyringError, ProofError, Refused
+from pithgraph.errors import KeyringError, ProofError, Refused
 from pithgraph.events import Event, computed_event_id, id_bytes
 from pithgraph.identifiers import fingerprint_of
 from pithgraph.keyring import Key, Keyring
 from pithgraph.keys import PUBLIC_KEY_BYTES, check_public_key, decode_base64, verify
 from pithgraph.merge import FORK, SAME_SLOT, Equivocation
 
-PROOF_TYPE: Final = PROOF
 PROOF_VERSION: Final = "1.0"
 
 # The members of an event that make its slot, for each rule (SPEC §7, 2).
@@ -52,18 +51,18 @@ def build_proof(
     if key is None:
         raise ProofError(f"no key {equivocation.public_key_fingerprint} in the keyring")
     chosen = equivocation.event_ids[:2]
-    # Junk may state the same id. Of several good signatures of one id any proves as much: the id
-    # is the digest of what is said.
+    # Junk may state the same id. Of several good signatures of one id, any of which proves as much,
+    # the one with the smallest digest is taken, whatever the order in which they come.
     by_id = {
         event.event_id: event
-        for event in events
+        for event in sorted(events, key=lambda event: event.sha256, reverse=True)
         if event.event_id in chosen and _event_fault(event, key.public_key, key.fingerprint) is None
     }
     missing = [event_id for event_id in chosen if event_id not in by_id]
     if missing:
         raise ProofError(f"the events {', '.join(missing)} are not there")
     return {
-        "proof_type": PROOF_TYPE,
+        "proof_type": PROOF,
         "proof_version": PROOF_VERSION,
         "rule": equivocation.rule,
         "slot": dict(equivocation.slot),
@@ -82,12 +81,12 @@ def verify_proof(proof: bytes | Any, keyring: Keyring | None = None) -> Verified
     try:
         found = classify(value)
         if found.type != PROOF:
-            raise ProofError(f"this is no {PROOF_TYPE}, but: {found.type}")
+            raise ProofError(f"this is no {PROOF}, but: {found.type}")
         document = view(value, ProofDocument)
         first, second = (Event.from_value(event) for event in document.events)
         public_key = decode_base64(document.public_key_b64, PUBLIC_KEY_BYTES)
         check_public_key(public_key)
-    except (Refused, KeyringError, DecodeError) as error:
+    except (Refused, KeyringError) as error:
         raise ProofError(str(error)) from None
     fingerprint = fingerprint_of(public_key)
     for name, event in (("events[0]", first), ("events[1]", second)):

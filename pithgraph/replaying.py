@@ -22,7 +22,14 @@ from pithgraph.log import Log, LogWriter, Snapshot
 from pithgraph.merge import PaperAlias, State, merge
 from pithgraph.proofs import build_proof
 from pithgraph.sources import load_keyring
-from pithgraph.validation import VERIFIED, Assurance, Judged, establish, judge
+from pithgraph.validation import (
+    VERIFIED,
+    Assurance,
+    Judged,
+    check_assurance,
+    establish,
+    judge,
+)
 
 
 def replay(
@@ -42,17 +49,28 @@ def replay(
     passed over, unless they are named. All states are of one moment of the log. Raises LogError,
     and IdentifierError for an `as_of` that is no timestamp or an `at` that the log has not reached.
     """
+    check_assurance(assurance)
     keyring = keyring or load_keyring()
     if as_of is not None:
         check_time(as_of)
     with log.snapshot() as snapshot:
-        if at is not None and not 0 <= at <= snapshot.size:
-            raise IdentifierError(f"the log has no position {at}: it holds {snapshot.size} events")
+        _check_position(snapshot, at)
         for name in snapshot.papers() if papers is None else papers:
             paper = parse_pith_number(name) if isinstance(name, str) else name
             state = _state(snapshot, paper, keyring, assurance, as_of, at)
             if state is not None or papers is not None:
                 yield state or merge(str(paper), (), (), keyring.sha256, assurance)
+
+
+def check_position(log: Log, at: int | None) -> None:
+    """Raise IdentifierError for a position that the log has not reached."""
+    with log.snapshot() as snapshot:
+        _check_position(snapshot, at)
+
+
+def _check_position(snapshot: Snapshot, at: int | None) -> None:
+    if at is not None and not 0 <= at <= snapshot.size:
+        raise IdentifierError(f"the log has no position {at}: it holds {snapshot.size} events")
 
 
 def find_paper(log: Log, text: str) -> PithNumber:
@@ -88,6 +106,7 @@ def current_state(
 ) -> State:
     """A paper's state now, out of the cache where it is there; a log that is open for writing
     caches what it computes."""
+    check_assurance(assurance)
     with log.snapshot() as snapshot:
         cached = snapshot.cached_state(paper, keyring.sha256, assurance)
         if cached is not None:

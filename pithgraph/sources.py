@@ -57,6 +57,10 @@ class Piece(NamedTuple):
     line: int | None
     data: bytes
 
+    def decode(self) -> Any:
+        """The value of a piece, whose size was judged when it was cut. Raises DecodeError."""
+        return decode(self.data, max_bytes=len(self.data))
+
 
 class Unreadable(NamedTuple):
     """A source, or one line of it, that could not be read."""
@@ -175,8 +179,12 @@ def _files(name: str) -> Iterator[str | Unreadable]:
     problems: list[OSError] = []
     for folder, folders, files in os.walk(name, onerror=problems.append):
         folders.sort()
+        for link in folders:
+            if os.path.islink(os.path.join(folder, link)):
+                path = shown_path(os.path.join(folder, link))
+                yield Unreadable(path, None, "unreadable", "a link to a folder is not followed")
         for file in sorted(files):
-            if file.lower().endswith(SUFFIXES):
+            if file.endswith(SUFFIXES):
                 path = os.path.join(folder, file)
                 if os.path.isfile(path):
                     yield path
@@ -255,7 +263,8 @@ def _pieces(name: str, lines: _Lines, limits: Limits) -> Iterator[Piece | Unread
             return
     second = lines.next()
     if second is None:
-        yield Piece(name, None, first.data)
+        # The blank lines before it are put back, so that faults are found at their line.
+        yield _document(name, b"\n" * (first.number - 1) + first.data, limits)
         return
     if first.too_long:
         yield _too_large(name, first.number, limits.line)
@@ -274,7 +283,7 @@ def _pieces(name: str, lines: _Lines, limits: Limits) -> Iterator[Piece | Unread
         yield from _json_lines(name, asked, lines, limits)
     else:
         text = b"\n".join(line.data for line in asked)
-        yield Piece(name, None, b"\n" * (first.number - 1) + text)
+        yield _document(name, b"\n" * (first.number - 1) + text, limits)
 
 
 def _json_lines(
@@ -300,7 +309,6 @@ def _document_or_lines(
     name: str, first: _Line, second: _Line, lines: _Lines, limits: Limits
 ) -> Iterator[Piece | Unreadable]:
     """The first line breaks off where a document may go on: most likely printed on many lines."""
-    # The blank lines before the first are put back, so that faults are found at their line.
     head = b"\n" * (first.number - 1) + first.data
     head += b"\n" * (second.number - first.number) + second.data
     if not second.too_long:
@@ -337,7 +345,10 @@ def _ask_lines(
             return asked, True
         size += len(line.data)
         before = _is_object(line)
-    return asked, True
+    line = lines.next()
+    if line is None:
+        return asked, before
+    return [*asked, line], True
 
 
 def _is_object(line: _Line) -> bool:
@@ -347,7 +358,7 @@ def _is_object(line: _Line) -> bool:
 
 def _fault(data: bytes) -> DecodeError | None:
     try:
-        decode(data)
+        decode(data, max_bytes=len(data))
     except DecodeError as error:
         return error
     return None
@@ -360,6 +371,12 @@ def _breaks_off(data: bytes, fault: DecodeError) -> bool:
         and fault.line == 1
         and fault.column > len(data.decode("utf-8", "replace").rstrip(" \t\r"))
     )
+
+
+def _document(name: str, data: bytes, limits: Limits) -> Piece | Unreadable:
+    if len(data.strip(_BLANK)) > limits.document:
+        return _too_large(name, None, limits.document)
+    return Piece(name, None, data)
 
 
 def _too_large(name: str, line: int | None, limit: int) -> Unreadable:

@@ -132,6 +132,12 @@ def judge(event: Event, facts: Facts, keyring: Keyring, assurance: Assurance) ->
     return Verdict(None, "", stated)
 
 
+def check_assurance(assurance: str) -> None:
+    """Raise ValueError for what is neither `verified` nor `stated`."""
+    if assurance not in ASSURANCES:
+        raise ValueError(f"{assurance!r} is no assurance: {' or '.join(ASSURANCES)}")
+
+
 def verdict_of(event: Event, keyring: Keyring, assurance: Assurance = VERIFIED) -> Verdict:
     """Establish and judge one event (SPEC §6): what a merge under this keyring will make of it."""
     return judge(event, establish(event, keyring), keyring, assurance)

@@ -365,6 +365,12 @@ def test_of_several_failures_the_graver_decides(run, tmp_path: Path) -> None:  #
     ):
         assert run(*verb).code == 2
     assert run("audit", "--max-line", 2**80, tmp_path).code == 2
+    with LogWriter.open(tmp_path / "log"):
+        assert run("ingest", "--log", tmp_path / "log", "-", *keyring).code == 4
+    log = ("--log", tmp_path / "log")
+    assert run("state", *log, PITH, *keyring).code == 2
+    assert run("replay", *log, "--at", 1, *keyring).code == 2
+    assert run("replay", *log, *keyring).code == 3
 
 
 def test_a_bad_keyring_is_named(run, tmp_path: Path, published: Path) -> None:  # type: ignore[no-untyped-def]
@@ -404,7 +410,7 @@ def test_an_interrupt_exits_130_and_keeps_what_is_done(tmp_path: Path) -> None:
         process.stdin.write(canonical(signed_event()) + b"\n" + canonical(signed_event()) + b"\n")
         process.stdin.flush()
         while not (tmp_path / "log" / "writer.lock").exists():
-            pass
+            assert process.poll() is None
         process.send_signal(signal.SIGINT)
         error = process.stderr.read().decode()
         assert process.wait() == 130
@@ -461,7 +467,7 @@ def test_a_terminated_replay_leaves_no_temporary_log(tmp_path: Path) -> None:
     )
     with process:
         while not list(tmp_path.glob("pithgraph-*/data.mdb")):
-            pass
+            assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 130
     assert list(tmp_path.iterdir()) == []

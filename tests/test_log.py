@@ -545,3 +545,23 @@ def test_a_batch_that_brings_nothing_writes_nothing(tmp_path: Path) -> None:
     with LogWriter.open(tmp_path) as log:
         put(log, *snapshots(3))
     assert (tmp_path / "data.mdb").read_bytes() == before
+
+
+def test_circumstances_that_are_none_are_refused(tmp_path: Path) -> None:
+    with LogWriter.open(tmp_path) as log:
+        put(log, *snapshots(1))
+        with pytest.raises(ValueError, match="'Stated' is no assurance"):
+            list(replay(log, assurance="Stated"))  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="'Authentic' is no door"):
+            ingest_pieces(log, [], admit="Authentic")  # type: ignore[arg-type]
+
+
+def test_a_damaged_counter_is_a_log_error(tmp_path: Path) -> None:
+    with LogWriter.open(tmp_path) as log:
+        put(log, *snapshots(1))
+    with lmdb.open(os.fspath(tmp_path), max_dbs=20) as environment:
+        meta = environment.open_db(b"meta", create=False)
+        with environment.begin(write=True, db=meta) as transaction:
+            transaction.put(b"events", b"many")
+    with Log.open(tmp_path) as log, pytest.raises(LogError, match="counter events is damaged"):
+        list(replay(log, keyring=KEYRING, at=0))

@@ -23,7 +23,7 @@ def pieces(data: bytes, limits: Limits | None = None) -> list[Piece | Unreadable
 
 def test_one_line_is_a_document() -> None:
     assert pieces(EVENT) == [Piece("s", None, EVENT)]
-    assert pieces(b"\n  \n" + EVENT + b"\n\n") == [Piece("s", None, EVENT)]
+    assert pieces(b"\n  \n" + EVENT + b"\n\n") == [Piece("s", None, b"\n\n" + EVENT)]
     assert pieces(b"{broken") == [Piece("s", None, b"{broken")]
 
 
@@ -69,7 +69,7 @@ def test_json_lines_with_a_bad_first_line_go_on() -> None:
 
 
 def test_a_fault_is_found_at_its_line() -> None:
-    for data in (b'\n\n{"a" 1,\n"b":2}', b'\n{"a":\n1 2}'):
+    for data in (b'\n\n{"a" 1,\n"b":2}', b'\n{"a":\n1 2}', b"\n\n{bad"):
         (piece,) = pieces(data)
         assert isinstance(piece, Piece)
         with pytest.raises(DecodeError) as refused:
@@ -167,10 +167,20 @@ def test_folders_are_read_in_order_and_only_json_in_them(tmp_path: Path) -> None
     names = [Path(piece.source).name for piece in found if isinstance(piece, Piece)]
     assert names == ["a.json", "c.ndjson", "1.json.gz", "2.jsonl"]
     refused = {Path(piece.source).name for piece in found if isinstance(piece, Unreadable)}
-    assert refused == {"pipe.json", "gone.json"}
+    assert refused == {"pipe.json", "gone.json", "loop"}
     assert list(read_sources([tmp_path / "notes.txt"])) == [
         Piece(str(tmp_path / "notes.txt"), None, EVENT)
     ]
+
+
+def test_a_broken_source_of_as_many_lines_as_are_asked_is_one() -> None:
+    for count, expected in ((99, 1), (100, 1), (101, 101)):
+        assert len(pieces(b"\n".join([b"broken"] * count))) == expected
+
+
+def test_the_limit_of_a_document_may_be_below_that_of_a_line() -> None:
+    for data in (b'{"a":"1234567"}', b"broken\nbroken", b'{"a":\n1,}'):
+        assert [piece[1:3] for piece in pieces(data, Limits(document=5))] == [(None, "too_large")]
 
 
 def test_what_is_not_there_is_refused_and_the_rest_goes_on(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ too (`paper`).
 | current.BUCKET[N], current.record_created | the row as an event, under assurance `stated` |
 | current.graph_snapshots[N].MEMBER | what a snapshot repeats of the record; hashes of empty parts |
 | current.source_aliases.KIND | nothing but derivable aliases |
-| equivocations[N], invalid_events[N] | the form of a row, and that it names no applied event |
+| equivocations[N], invalid_events[N] | the form of a row |
 | replay.current, replay.applied_event_ids, replay.state_sha256 | the rows, merged again |
 """
 
@@ -48,12 +48,12 @@ from pithgraph.audit.findings import (
     walk,
 )
 from pithgraph.audit.replay import Row, StateCase, replay_parts, rows_of
-from pithgraph.canonical import digest, encode
+from pithgraph.canonical import encode
 from pithgraph.documents import EquivocationRow, InvalidEventRow, view
 from pithgraph.errors import VERDICT_REASONS, Refused
 from pithgraph.keyring import Keyring
 from pithgraph.kinds import LIST_BUCKETS
-from pithgraph.merge import MERGE_VERSION, STATE_VERSION
+from pithgraph.merge import MERGE_VERSION, STATE_VERSION, digest_of_state
 from pithgraph.proofs import SLOT_MEMBERS
 
 _ROW: Final = frozenset({"event_id", "target", "created_at", "signer", "payload"})
@@ -83,8 +83,7 @@ def _merge_version(case: StateCase) -> Outcome:
 
 
 def _state_sha256(case: StateCase) -> Outcome:
-    rest = {name: item for name, item in case.value.items() if name != "state_sha256"}
-    return agree(case.value["state_sha256"], digest(encode(rest)), "the other members give")
+    return agree(case.value["state_sha256"], digest_of_state(case.value), "the other members give")
 
 
 def _pith_number(case: StateCase) -> Outcome:

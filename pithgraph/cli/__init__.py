@@ -95,7 +95,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         say(error.format_message() if error.exit_code != USAGE else _usage(error))
         return USAGE
     except (click.Abort, KeyboardInterrupt):
-        say("interrupted; every finished batch is kept, run it again to go on")
+        say("interrupted; every finished batch is in the log, run an ingest again to go on")
         return INTERRUPTED
     except OutputClosed:
         _to_nowhere(sys.stdout)

@@ -7,7 +7,7 @@ from collections import Counter
 
 import click
 
-from pithgraph.audit import Finding, audit_bytes
+from pithgraph.audit import Finding, audit_value
 from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
 from pithgraph.errors import DecodeError, Refused
 from pithgraph.sources import Limits, Unreadable, load_keyring, read_sources
@@ -46,7 +46,7 @@ def command(
             findings = [Finding("readable", "fail", f"{piece.reason}: {piece.detail}")]
         else:
             try:
-                audited = audit_bytes(piece.data, keyring)
+                audited = audit_value(piece.decode(), keyring)
                 document, findings = audited.document, list(audited.findings)
             except (DecodeError, Refused) as error:
                 document, findings = "unreadable", [Finding("readable", "fail", str(error))]

@@ -7,6 +7,7 @@ import json
 import click
 
 from pithgraph.cli import FINE, REFUSED, options, out, say
+from pithgraph.errors import REFUSAL_REASONS
 from pithgraph.ingestion import Admit, Ingested, ingest
 from pithgraph.log import LogWriter
 from pithgraph.sources import Limits, load_keyring
@@ -45,8 +46,8 @@ def command(
     \b
     pithgraph ingest --log my-log bundles/ more-events.jsonl.gz
     """
-    keyring = load_keyring(keyring_path)
     with LogWriter.open(log_path) as log:
+        keyring = load_keyring(keyring_path)
         done = ingest(
             log, paths, keyring=keyring, admit=admit, limits=Limits(max_line, max_document)
         )
@@ -69,6 +70,7 @@ def say_refusals(done: Ingested) -> None:
     """The first refusals on standard error, and how many more there are."""
     for refusal in done.refusals:
         say(f"refused {refusal.place}: {refusal.reason}: {refusal.detail}")
-    more = done.refused - len(done.refusals)
-    if more:
-        say(f"refused {more} more; the log keeps them all (Snapshot.refused)")
+    if done.unlisted:
+        say(f"refused {done.unlisted} more")
+    if done.over_quota:
+        say(f"refused {done.over_quota} events: quota: {REFUSAL_REASONS['quota']}")

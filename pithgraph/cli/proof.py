@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pithgraph.canonical import decode, digest, encode
+from pithgraph.canonical import digest, encode
 from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
 from pithgraph.errors import DecodeError, ProofError
 from pithgraph.identifiers import parse_reference
@@ -17,7 +17,7 @@ from pithgraph.keyring import Keyring
 from pithgraph.log import Log
 from pithgraph.proofs import verify_proof
 from pithgraph.replaying import find_paper, proofs_of
-from pithgraph.sources import Limits, Unreadable, load_keyring, read_sources
+from pithgraph.sources import Limits, Piece, Unreadable, load_keyring, read_sources
 
 
 @click.group("proof")
@@ -51,16 +51,16 @@ def verify(
             row |= {"status": "fail", "detail": f"{piece.reason}: {piece.detail}"}
             code = code or REFUSED
         else:
-            row |= _verify(piece.data, keyring)
+            row |= _verify(piece, keyring)
             if row["status"] == "fail":
                 code = REFUSED if row.pop("undecoded", False) and code != FAILED else FAILED
         _print(row, as_json)
     return code
 
 
-def _verify(data: bytes, keyring: Keyring) -> dict[str, Any]:
+def _verify(piece: Piece, keyring: Keyring) -> dict[str, Any]:
     try:
-        proof = verify_proof(decode(data), keyring)
+        proof = verify_proof(piece.decode(), keyring)
     except DecodeError as error:
         return {"status": "fail", "detail": str(error), "undecoded": True}
     except ProofError as error:
@@ -117,8 +117,8 @@ def build(log_path: str, pith: str, keyring_path: str | None, folder: str) -> in
     """
     parse_reference(pith)
     with Log.open(log_path) as log:
-        keyring = load_keyring(keyring_path)
         paper = find_paper(log, pith)
+        keyring = load_keyring(keyring_path)
         proofs = proofs_of(log, paper, keyring=keyring)
     os.makedirs(folder, exist_ok=True)
     for proof in proofs:

@@ -17,7 +17,7 @@ from pithgraph.ingestion import ingest
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter
 from pithgraph.merge import State
-from pithgraph.replaying import find_paper, replay
+from pithgraph.replaying import check_position, find_paper, replay
 from pithgraph.sources import Limits, load_keyring
 from pithgraph.validation import STATED, TOLERATED_AS_STATED, Assurance
 
@@ -72,6 +72,10 @@ def command(
     limits = Limits(max_line, max_document)
     total = _Total()
     with Log.open(log_path) if log_path else _temporary_log() as log:
+        only = None
+        if log_path:
+            only = [find_paper(log, paper)] if paper is not None else None
+            check_position(log, at)
         keyring = load_keyring(keyring_path)
         expected, refused = read_expected(expect, limits)
         for place, reason in refused:
@@ -81,15 +85,17 @@ def command(
             done = ingest(log, paths, keyring=keyring, limits=limits)
             say_refusals(done)
             total.refused += done.refused
+            only = [find_paper(log, paper)] if paper is not None else None
 
         def states(papers: list[PithNumber] | None) -> Iterator[State]:
             return replay(log, papers, keyring=keyring, assurance=assurance, as_of=as_of, at=at)
 
-        for state in states([find_paper(log, paper)] if paper is not None else None):
+        for state in states(only):
             total.add(state, expected.pop(state.pith_number, []), as_json)
         if paper is None:
             # What is expected and has nothing here stands with its empty state.
-            for state in states([parse_pith_number(name) for name in sorted(expected)]):
+            absent = sorted(map(parse_pith_number, expected), key=lambda p: (p.suffix, p.year))
+            for state in states(absent):
                 total.add(state, expected[state.pith_number], as_json)
     total.say(keyring, assurance, compared=bool(expect))
     if total.differing:

@@ -9,7 +9,7 @@ import click
 from pithgraph.cli import FINE, options, out_bytes, say
 from pithgraph.identifiers import check_time, parse_reference
 from pithgraph.log import Log
-from pithgraph.replaying import current_state, find_paper, replay
+from pithgraph.replaying import check_position, current_state, find_paper, replay
 from pithgraph.sources import load_keyring
 from pithgraph.validation import STATED, Assurance
 
@@ -40,8 +40,9 @@ def command(
     if as_of is not None:
         check_time(as_of)
     with Log.open(log_path) as log:
-        keyring = load_keyring(keyring_path)
         paper = find_paper(log, pith)
+        check_position(log, at)
+        keyring = load_keyring(keyring_path)
         if as_of is None and at is None:
             state = current_state(log, paper, keyring=keyring, assurance=assurance)
         else:

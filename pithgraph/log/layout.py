@@ -32,7 +32,7 @@ import msgspec
 
 from pithgraph.events import Event, id_bytes
 from pithgraph.identifiers import PithNumber, parse_pith_number
-from pithgraph.merge import State
+from pithgraph.merge import MERGE_VERSION, State
 from pithgraph.validation import Facts
 
 FORMAT: Final = 1
@@ -166,8 +166,8 @@ def read_refused_value(value: bytes) -> RefusedRow:
 
 
 def state_key(paper: PithNumber, keyring_sha256: str, assurance: str) -> bytes:
-    circumstances = hashlib.sha256(f"{assurance} {keyring_sha256}".encode()).digest()[:16]
-    return paper_key(paper) + circumstances
+    circumstances = f"{MERGE_VERSION} {assurance} {keyring_sha256}".encode()
+    return paper_key(paper) + hashlib.sha256(circumstances).digest()[:16]
 
 
 def state_value(state: State) -> bytes:

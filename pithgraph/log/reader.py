@@ -95,16 +95,17 @@ class Log:
             )
             try:
                 environment.reader_check()
-                tables = {}
-                for name in layout.TABLES:
+                tables: dict[bytes, Any] = {}
+                log = cls(folder, environment, tables)
+                for name in layout.TABLES:  # meta is the first: it says how to read the others
                     try:
                         tables[name] = environment.open_db(name, create=False)
                     except lmdb.NotFoundError:
                         raise LogError(
                             f"{folder}: this LMDB folder holds no pithgraph log"
                         ) from None
-                log = cls(folder, environment, tables)
-                log._check_format()
+                    if name == b"meta":
+                        log._check_format()
             except BaseException:
                 environment.close()
                 raise
@@ -164,7 +165,10 @@ class Snapshot:
 
     def meta(self, name: bytes) -> int:
         """A counter of the log as a whole; 0 where it was never set."""
-        return int(self._get(b"meta", name) or 0)
+        value = self._get(b"meta", name) or b"0"
+        if not value.isdigit():
+            raise LogError(f"the log's counter {name.decode()} is damaged: {value[:40]!r}")
+        return int(value)
 
     @property
     def size(self) -> int:

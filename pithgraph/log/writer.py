@@ -131,7 +131,8 @@ class LogWriter(Log):
 
     def append(self, batch: Sequence[New]) -> Appended:
         """Append a batch in one transaction, synced to disk; a row that is there already changes
-        nothing. Raises LogError; then nothing of the batch is stored."""
+        nothing. Raises LogError; then nothing of the batch is stored, or, where it says that the
+        log was moved meanwhile, it is stored where the log went."""
         refused_rows = self._refused_rows.copy()
 
         def append(transaction: lmdb.Transaction) -> Appended:
@@ -291,7 +292,7 @@ class _Batch:
         if self._refused_rows[row.source] > REFUSED_ROWS:
             return
         if self._refused_rows[row.source] == REFUSED_ROWS:
-            detail = f"of this source only {REFUSED_ROWS} refusals are kept"
+            detail = f"of this source only {REFUSED_ROWS - 1} refusals are kept"
             row = layout.RefusedRow(0, row.source, None, "", "more_refused", detail, 0, "", b"")
         key = layout.refused_key(row)
         if self._transaction.get(key, db=self._tables[b"refused"]) is None:
