@@ -328,6 +328,27 @@ def test_the_limit_is_not_the_interpreters(limit: int) -> None:
         sys.set_int_max_str_digits(before)
 
 
+def test_a_full_stack_is_no_fault_of_the_value() -> None:
+    value: Any = 1
+    for _ in range(60):
+        value = [value]
+
+    def at_depth(depth: int) -> bytes:
+        return encode(value) if depth == 0 else at_depth(depth - 1)
+
+    outcomes = set()
+    for depth in range(0, sys.getrecursionlimit(), 5):
+        try:
+            outcomes.add(at_depth(depth))
+        except RecursionError:
+            outcomes.add(b"no stack left")
+    assert outcomes <= {b"[" * 60 + b"1" + b"]" * 60, b"no stack left"}
+    for _ in range(5 * sys.getrecursionlimit()):
+        value = [value]
+    with pytest.raises(EncodeError, match="too deep"):
+        encode(value)
+
+
 def test_long_runs_of_digits_cost_no_square_of_their_length() -> None:
     # Five runs just below the limit a thousand times over: seconds where each digit tries anew.
     text = b'["' + (b"7" * 4300 + b" ") * 1900 + b'"]'

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import ExitStack
 from pathlib import Path
 
 import lmdb
@@ -565,3 +566,19 @@ def test_a_damaged_counter_is_a_log_error(tmp_path: Path) -> None:
             transaction.put(b"events", b"many")
     with Log.open(tmp_path) as log, pytest.raises(LogError, match="counter events is damaged"):
         list(replay(log, keyring=KEYRING, at=0))
+
+
+def test_a_pipe_in_place_of_the_data_is_no_log(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "data.mdb")  # opening it would wait for ever
+    with pytest.raises(LogError, match="no regular file"):
+        LogWriter.open(tmp_path)
+    with pytest.raises(LogError, match="there is no log"):
+        Log.open(tmp_path)
+
+
+def test_more_readers_than_lmdb_provides_for(tmp_path: Path) -> None:
+    """LMDB's own limit is 126 views of all processes together."""
+    with LogWriter.open(tmp_path) as log, ExitStack() as views:
+        for _ in range(200):
+            views.enter_context(log.snapshot())
+        assert put(log, *snapshots(1)).appended == 1

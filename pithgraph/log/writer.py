@@ -168,7 +168,8 @@ class LogWriter(Log):
                     self._environment.set_mapsize(2 * self._environment.info()["map_size"])
 
 
-_OWN_FILES: Final = frozenset({LOCK_FILE, "lock.mdb"})
+# A data file that was not there a moment ago is another writer's, which the lock will name.
+_OWN_FILES: Final = frozenset({LOCK_FILE, "lock.mdb", DATA_FILE})
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
