@@ -483,7 +483,8 @@ def test_an_event_may_hold_long_strings_where_they_are_quoted(tmp_path: Path) ->
 
 def test_junk_that_copies_ids_and_signatures_spoils_no_proof(tmp_path: Path) -> None:
     two = [signed_event("graph_snapshot", **{"payload.n": n}) for n in (1, 2)]
-    junk = [{**event, "payload": {"junk": n}} for n, event in enumerate(two)]
+    # So many that some have a smaller digest than the events they copy.
+    junk = [{**event, "payload": {"junk": n}} for n in range(20) for event in two]
     with LogWriter.open(tmp_path) as log:
         put(log, *junk, *two, *({**event, "target": "junk"} for event in two))
         (proof,) = proofs_of(log, parse_pith_number(PAPER.number), keyring=KEYRING)
