@@ -1,8 +1,8 @@
 """Is a 32-byte string a public key that SPEC §5 accepts? Plain arithmetic on public points.
 
 What lives here: decoding an edwards25519 point (RFC 8032 §5.1.3) and asking its order. What
-must not: signing, verifying, or anything secret - signatures are verified by `cryptography`,
-which has no call that tells a point's order, and this runs once a key, never once an event.
+must not: signing, verifying, or anything secret - signatures are verified by libraries (`keys`).
+`cryptography` has no call that tells a point's order; this runs once a key, never once an event.
 """
 
 from __future__ import annotations
