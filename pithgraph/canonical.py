@@ -40,12 +40,15 @@ _WORDS: Final = {"true": True, "false": False, "null": None}
 _CLOSERS: Final = {"{": "}", "[": "]"}
 
 
+Encode = Callable[[Any], bytes]
+
+
 class Reading(NamedTuple):
     """A decoded text. `encode` gives the canonical bytes of `value`, and of any part of it;
     `canonical` are those of the whole, where reading has made them anyway."""
 
     value: Any
-    encode: Callable[[Any], bytes]
+    encode: Encode
     canonical: bytes | None
 
 
@@ -85,6 +88,11 @@ def encode(value: Any) -> bytes:
         raise EncodeError(str(error)) from None
 
 
+def encode_string(text: str) -> bytes:
+    """The canonical bytes of a string that `decode` gave; quicker than `encode`."""
+    return _SORTED.encode(text)
+
+
 def digest(data: bytes) -> str:
     """SHA-256 in lower-case hex (SPEC §2)."""
     return hashlib.sha256(data).hexdigest()
@@ -92,12 +100,9 @@ def digest(data: bytes) -> str:
 
 def join_object(members: dict[str, bytes]) -> bytes:
     """The canonical bytes of an object whose members' values are canonical bytes already."""
-    return b"{%b}" % b",".join(b"%b:%b" % (encode(name), members[name]) for name in sorted(members))
-
-
-def join_array(items: list[bytes]) -> bytes:
-    """The canonical bytes of an array whose items are canonical bytes already."""
-    return b"[%b]" % b",".join(items)
+    return b"{%b}" % b",".join(
+        b"%b:%b" % (encode_string(name), members[name]) for name in sorted(members)
+    )
 
 
 def depth_of(value: Any) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from pithgraph import documents
-from pithgraph.canonical import encode
+from pithgraph.canonical import Encode, encode
 from pithgraph.documents import AliasRow, classify, view
 from pithgraph.errors import EncodeError, IdentifierError, Refused
 from pithgraph.events import Event
@@ -53,10 +53,12 @@ MAX_ALIAS_LENGTH: Final = 4096  # characters of kind, value and created_at toget
 _ROW_MEMBERS: Final = ("event_id", "target", "created_at", "signer", "payload")
 
 
-def entries_of(value: Any) -> Iterator[Entry]:
+def entries_of(
+    value: Any, encode: Encode = encode, canonical: bytes | None = None
+) -> Iterator[Entry]:
     """The entries of one decoded line or document, in the order in which they stand there, the
-    alias rows of a document after its events."""
-    return _entries("", value, inside_list=False)
+    alias rows of a document after its events. The arguments are those of a `canonical.Reading`."""
+    return _entries("", value, encode, canonical, inside_list=False)
 
 
 def state_rows(value: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
@@ -75,21 +77,24 @@ def state_rows(value: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
                 yield f"current.{bucket}[{index}]", row, event_type
 
 
-def event_of_row(row: Any, event_type: str, pith_number: Any) -> Event:
+def event_of_row(row: Any, event_type: str, pith_number: Any, encode: Encode = encode) -> Event:
     """The unsigned event of a state's row (SPEC §4). Raises Refused."""
     if not isinstance(row, dict):
         raise Refused("not_an_object", f"found {type(row).__name__}")
     members = {name: row[name] for name in _ROW_MEMBERS if name in row}
     return Event.from_decoded(
-        {**members, "event_type": event_type, "subject_pith_number": pith_number}
+        {**members, "event_type": event_type, "subject_pith_number": pith_number}, encode
     )
 
 
-def _entries(where: str, value: Any, *, inside_list: bool) -> Iterator[Entry]:
+def _entries(
+    where: str, value: Any, encode: Encode, canonical: bytes | None = None, *, inside_list: bool
+) -> Iterator[Entry]:
     try:
         found = classify(value)
         if found.type == documents.EVENT:
-            yield EventEntry(Event.from_decoded(value), unsigned_row=False)
+            event = Event.from_decoded(value, encode, canonical)
+            yield EventEntry(event, unsigned_row=False)
             return
         if found.type == documents.LIST and inside_list:
             raise Refused("not_an_object", "a list inside a list")
@@ -98,20 +103,20 @@ def _entries(where: str, value: Any, *, inside_list: bool) -> Iterator[Entry]:
     except Refused as error:
         yield _refused(where, error, value)
         return
-    yield from _TAKE_APART[found.type](f"{where}." if where else "", value)
+    yield from _TAKE_APART[found.type](f"{where}." if where else "", value, encode)
 
 
-def _list(where: str, value: list[Any]) -> Iterator[Entry]:
+def _list(where: str, value: list[Any], encode: Encode) -> Iterator[Entry]:
     for index, element in enumerate(value):
-        yield from _entries(f"{where}[{index}]", element, inside_list=True)
+        yield from _entries(f"{where}[{index}]", element, encode, inside_list=True)
 
 
-def _bundle(where: str, value: dict[str, Any]) -> Iterator[Entry]:
-    yield from _events(where, value)
+def _bundle(where: str, value: dict[str, Any], encode: Encode) -> Iterator[Entry]:
+    yield from _events(where, value, encode)
     yield from _aliases(f"{where}source_aliases", value.get("source_aliases"), value)
 
 
-def _state(where: str, value: dict[str, Any]) -> Iterator[Entry]:
+def _state(where: str, value: dict[str, Any], encode: Encode) -> Iterator[Entry]:
     current = value.get("current")
     if not isinstance(current, dict):
         fault = Refused("wrong_shape", "current is no object")
@@ -119,27 +124,27 @@ def _state(where: str, value: dict[str, Any]) -> Iterator[Entry]:
         return
     for place, row, event_type in state_rows(value):
         try:
-            event = event_of_row(row, event_type, value.get("pith_number"))
+            event = event_of_row(row, event_type, value.get("pith_number"), encode)
             yield EventEntry(event, unsigned_row=True)
         except Refused as error:
             yield _refused(where + place, error, row)
     yield from _aliases(f"{where}current.source_aliases", current.get("source_aliases"), value)
 
 
-def _alias_document(where: str, value: dict[str, Any]) -> Iterator[Entry]:
+def _alias_document(where: str, value: dict[str, Any], _: Encode) -> Iterator[Entry]:
     yield from _aliases(f"{where}source_aliases", value["source_aliases"], value)
 
 
-def _alias_line(where: str, value: dict[str, Any]) -> Iterator[Entry]:
+def _alias_line(where: str, value: dict[str, Any], _: Encode) -> Iterator[Entry]:
     row = value["alias"]
     yield _alias(f"{where}alias", row, row.get("pith_number") if isinstance(row, dict) else None)
 
 
-def _proof(where: str, value: dict[str, Any]) -> Iterator[Entry]:
-    yield from _events(where, value)
+def _proof(where: str, value: dict[str, Any], encode: Encode) -> Iterator[Entry]:
+    yield from _events(where, value, encode)
 
 
-def _events(where: str, value: dict[str, Any]) -> Iterator[Entry]:
+def _events(where: str, value: dict[str, Any], encode: Encode) -> Iterator[Entry]:
     """The `events` of a bundle or a proof, each on its own."""
     events = value.get("events")
     if not isinstance(events, list):
@@ -147,7 +152,7 @@ def _events(where: str, value: dict[str, Any]) -> Iterator[Entry]:
         return
     for index, event in enumerate(events):
         try:
-            yield EventEntry(Event.from_decoded(event), unsigned_row=False)
+            yield EventEntry(Event.from_decoded(event, encode), unsigned_row=False)
         except Refused as error:
             yield _refused(f"{where}events[{index}]", error, event)
 
@@ -185,7 +190,7 @@ def _refused(where: str, error: Refused, value: Any) -> RefusedEntry:
     return RefusedEntry(where, error.reason, error.detail, text)
 
 
-_TAKE_APART: Final[dict[str, Callable[[str, Any], Iterator[Entry]]]] = {
+_TAKE_APART: Final[dict[str, Callable[[str, Any, Encode], Iterator[Entry]]]] = {
     documents.LIST: _list,
     documents.BUNDLE: _bundle,
     documents.STATE: _state,

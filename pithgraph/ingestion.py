@@ -11,13 +11,14 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple
 
+from pithgraph.canonical import read
 from pithgraph.entries import AliasEntry, Entry, EventEntry, RefusedEntry, entries_of
 from pithgraph.errors import DecodeError
 from pithgraph.identifiers import parse_pith_number
 from pithgraph.keyring import Keyring
 from pithgraph.log import Appended, LogWriter
+from pithgraph.log.batch import New, NewAlias, NewEvent
 from pithgraph.log.layout import RefusedRow
-from pithgraph.log.writer import New, NewAlias, NewEvent
 from pithgraph.sources import Limits, Piece, Unreadable, load_keyring, read_sources
 from pithgraph.validation import (
     VERIFIED,
@@ -136,13 +137,13 @@ def new_rows(
         if not piece.data:
             continue  # an empty source: no lines are no fault
         try:
-            value = piece.decode()
+            text = read(piece.data, max_bytes=len(piece.data))
         except DecodeError as error:
             line = error.line if piece.line is None else piece.line
             detail = f"column {error.column}: {error.detail}"
             yield _refused_row(piece.source, line, "", error.reason, detail, piece.data)
             continue
-        for entry in entries_of(value):
+        for entry in entries_of(*text):
             yield _row(piece, entry, keyring, admit)
 
 
@@ -169,14 +170,12 @@ def _event_row(piece: Piece, entry: EventEntry, keyring: Keyring, admit: Admit) 
         return _refused_row(
             piece.source, piece.line, where, verdict.reason, verdict.detail, event.canonical
         )
-    detail = f"about {event.subject}"
-    return NewEvent(
-        event,
-        facts,
-        valid=judge(event, facts, keyring, VERIFIED).reason is None,
-        in_quota=not authentic and not entry.unsigned_row,
-        refusal=_refused_row(piece.source, piece.line, where, "quota", detail, event.canonical),
-    )
+    quota = None
+    if not authentic and not entry.unsigned_row:
+        detail = f"about {event.subject}"
+        quota = _refused_row(piece.source, piece.line, where, "quota", detail, event.canonical)
+    valid = judge(event, facts, keyring, VERIFIED).reason is None
+    return NewEvent.of(event, facts, valid=valid, quota=quota)
 
 
 def _refused_row(
@@ -209,7 +208,7 @@ def _batches(rows: Iterable[New]) -> Iterator[list[New]]:
     size = 0
     for row in rows:
         batch.append(row)
-        size += len(row.event.canonical) if isinstance(row, NewEvent) else _SMALL_ROW_BYTES
+        size += len(row.content) if isinstance(row, NewEvent) else _SMALL_ROW_BYTES
         if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
             yield batch
             batch, size = [], 0

@@ -13,19 +13,22 @@ Nothing depends on the order in which events arrive: every choice is by a key of
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec import Raw, Struct
 
-from pithgraph.canonical import decode, digest, encode, join_array, join_object
+from pithgraph.canonical import decode, digest, encode, join_object
 from pithgraph.documents import EventView
 from pithgraph.events import Event
 from pithgraph.identifiers import alias_time, check_time, derive_aliases, parse_pith_number
 from pithgraph.keyring import Keyring
-from pithgraph.kinds import KINDS, LIST_BUCKETS, RECORD_CREATED, RecordCreated
+from pithgraph.kinds import KINDS, RECORD_CREATED, RecordCreated
+from pithgraph.ordinary import record_of, state_row
 from pithgraph.validation import Assurance, Judged, Verdict, check_assurance, establish, judge
 
 MERGE_VERSION: Final = "pith-open-graph-merge-v1"
@@ -66,18 +69,22 @@ class InvalidEvent(NamedTuple):
     reason: str
     detail: str
 
+    @property
+    def canonical(self) -> bytes:
+        """The row's canonical bytes; `detail` is not in it."""
+        return encode({name: getattr(self, name) for name in self._fields if name != "detail"})
 
-class State(NamedTuple):
+
+class State(Struct, frozen=True, dict=True):
     """The state of one paper, and what it was computed under.
 
-    `canonical` is the state document's canonical bytes, `state_sha256` included. `core_sha256`,
+    `hashed` is the state document's canonical bytes without `state_sha256`: what that hash covers.
     `keyring_sha256`, `assurance`, `applied_as_stated` and the details of `invalid_events` stand
     beside the document, never in it.
     """
 
     pith_number: str
     state_sha256: str
-    core_sha256: str
     keyring_sha256: str
     assurance: Assurance
     event_count: int
@@ -87,13 +94,30 @@ class State(NamedTuple):
     applied_as_stated: int
     equivocations: tuple[Equivocation, ...]
     invalid_events: tuple[InvalidEvent, ...]
-    canonical: bytes
+    hashed: bytes
+
+    @property
+    def canonical(self) -> bytes:
+        """The state document's canonical bytes, `state_sha256` included; new ones at every call."""
+        end = len(_end(self.valid_event_count))
+        own = b',"state_sha256":"%b"' % self.state_sha256.encode()
+        return b"".join((memoryview(self.hashed)[:-end], own, memoryview(self.hashed)[-end:]))
 
     @property
     def document(self) -> dict[str, Any]:
         """The state document as a decoded value; a new one at every call."""
         document: dict[str, Any] = json.loads(self.canonical)
         return document
+
+    @functools.cached_property
+    def core_sha256(self) -> str:
+        """What two mirrors that were handed different junk or alias dates agree in (SPEC §7, 7)."""
+        members = _MEMBERS.decode(self.hashed)
+        current = _MEMBERS.decode(members["current"])
+        del current["source_aliases"]
+        core = {name: bytes(members[name]) for name in _CORE_MEMBERS}
+        core["current"] = join_object({name: bytes(raw) for name, raw in current.items()})
+        return digest(join_object(core))
 
 
 def merge_events(
@@ -150,46 +174,117 @@ def merge(
     )
     record = _canonical_record(valid.values())
     invalid_rows = [_invalid_row(digest_, *invalid[digest_]) for digest_ in sorted(invalid)]
-
-    current = _buckets(applied)
-    current["canonical_record"] = record or b"null"
-    core_current = join_object(current)
-    current["source_aliases"] = _source_aliases(pith_number, record, aliases, as_of)
-    members = {
-        "applied_event_ids": encode([one.event_id for one in applied]),
-        "current": join_object(current),
-        "equivocation_count": encode(len(equivocations)),
-        "equivocations": join_array([row.canonical for row in equivocations]),
-        "event_count": encode(len(valid) + len(invalid)),
-        "invalid_event_count": encode(len(invalid)),
-        "invalid_events": encode(
-            [
-                {"event_id": row.event_id, "event_sha256": row.event_sha256, "reason": row.reason}
-                for row in invalid_rows
-            ]
-        ),
-        "merge_version": encode(MERGE_VERSION),
-        "pith_number": encode(pith_number),
-        "state_type": encode(STATE_TYPE),
-        "state_version": encode(STATE_VERSION),
-        "valid_event_count": encode(len(valid)),
-    }
-    core = {name: members[name] for name in _CORE_MEMBERS} | {"current": core_current}
-    state_sha256 = digest(join_object(members))
+    rows: dict[str, list[bytes]] = {}
+    for one in applied:
+        rows.setdefault(KINDS[one.view.event_type].bucket, []).append(state_row(one.view))
+    hashed = _document(
+        pith_number,
+        [b'"%b"' % one.event_id.encode() for one in applied],
+        rows,
+        record,
+        _source_aliases(pith_number, record, aliases, as_of),
+        len(valid),
+        equivocations,
+        invalid_rows,
+    )
     return State(
-        pith_number=pith_number,
-        state_sha256=state_sha256,
-        core_sha256=digest(join_object(core)),
-        keyring_sha256=keyring_sha256,
-        assurance=assurance,
-        event_count=len(valid) + len(invalid),
-        valid_event_count=len(valid),
-        invalid_event_count=len(invalid),
-        equivocation_count=len(equivocations),
-        applied_as_stated=sum(one.stated for one in applied),
-        equivocations=tuple(equivocations),
-        invalid_events=tuple(invalid_rows),
-        canonical=join_object(members | {"state_sha256": encode(state_sha256)}),
+        pith_number,
+        digest(hashed),
+        keyring_sha256,
+        assurance,
+        len(valid) + len(invalid),
+        len(valid),
+        len(invalid),
+        len(equivocations),
+        sum(one.stated for one in applied),
+        tuple(equivocations),
+        tuple(invalid_rows),
+        hashed,
+    )
+
+
+def merge_ordinary(
+    pith_number: str,
+    event_ids: list[bytes],
+    rows: Mapping[str, list[bytes]],
+    aliases: Collection[PaperAlias],
+    keyring_sha256: str,
+    assurance: Assurance,
+) -> State:
+    """What `merge` gives for a paper all of whose events are valid, verified, and each alone in its
+    slot and in following the event that it names: all are applied, as they are.
+
+    `rows` are their rows by bucket (`ordinary`), `event_ids` their ids with quotation marks around
+    them, both in the applied order.
+    """
+    created = rows.get(RECORD_CREATED)
+    record = record_of(created[0]) if created else None
+    count = len(event_ids)
+    source_aliases = _source_aliases(pith_number, record, aliases, None) if aliases else b"[]"
+    hashed = _document(pith_number, event_ids, rows, record, source_aliases, count, (), ())
+    sha256 = digest(hashed)
+    return State(
+        pith_number, sha256, keyring_sha256, assurance, count, count, 0, 0, 0, (), (), hashed
+    )
+
+
+def _document(
+    pith_number: str,
+    event_ids: list[bytes],
+    rows: Mapping[str, list[bytes]],
+    record: bytes | None,
+    source_aliases: bytes,
+    valid: int,
+    equivocations: Sequence[Equivocation],
+    invalid: Sequence[InvalidEvent],
+) -> bytes:
+    """SPEC §7, 5: the canonical bytes of a state document without `state_sha256`. Written out, its
+    members in their order, since this runs once a paper."""
+    comma = b",".join
+    return b"".join(
+        (
+            b'{"applied_event_ids":[',
+            comma(event_ids),
+            b'],"current":{"author_attestations":[',
+            comma(rows.get("author_attestations", _NO_ROWS)),
+            b'],"canonical_record":',
+            record or b"null",
+            b',"citation_signatures":[',
+            comma(rows.get("citation_signatures", _NO_ROWS)),
+            b'],"corrections":[',
+            comma(rows.get("corrections", _NO_ROWS)),
+            b'],"graph_snapshots":[',
+            comma(rows.get("graph_snapshots", _NO_ROWS)),
+            b'],"mirror_hints":[',
+            comma(rows.get("mirror_hints", _NO_ROWS)),
+            b'],"record_created":',
+            rows[RECORD_CREATED][0] if RECORD_CREATED in rows else b"null",
+            b',"replication_records":[',
+            comma(rows.get("replication_records", _NO_ROWS)),
+            b'],"source_aliases":',
+            source_aliases,
+            b',"storage_attestations":[',
+            comma(rows.get("storage_attestations", _NO_ROWS)),
+            b'],"timestamp_anchors":[',
+            comma(rows.get("timestamp_anchors", _NO_ROWS)),
+            b']},"equivocation_count":%d,"equivocations":[' % len(equivocations),
+            comma([row.canonical for row in equivocations]),
+            b'],"event_count":%d,"invalid_event_count":%d,"invalid_events":['
+            % (valid + len(invalid), len(invalid)),
+            comma([row.canonical for row in invalid]),
+            b'],"merge_version":"%b","pith_number":"%b"'
+            % (MERGE_VERSION.encode(), pith_number.encode()),
+            _end(valid),
+        )
+    )
+
+
+def _end(valid: int) -> bytes:
+    """How a state document ends, behind `state_sha256`."""
+    return b',"state_type":"%b","state_version":"%b","valid_event_count":%d}' % (
+        STATE_TYPE.encode(),
+        STATE_VERSION.encode(),
+        valid,
     )
 
 
@@ -198,6 +293,8 @@ def digest_of_state(document: dict[str, Any]) -> str:
     return digest(encode({name: document[name] for name in document if name != "state_sha256"}))
 
 
+_NO_ROWS: Final[list[bytes]] = []
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
 # SPEC §7, 7; `current` is added without its source_aliases.
 _CORE_MEMBERS: Final = ("applied_event_ids", "equivocations", "merge_version", "pith_number")
 
@@ -263,27 +360,6 @@ def _equivocations(verified: Iterable[_Valid]) -> tuple[list[Equivocation], set[
             slot = {"previous_event_id": previous}
             rows.append(Equivocation(FORK, fingerprint, slot, tuple(sorted(ids))))
     return sorted(rows, key=lambda row: row.canonical), withheld
-
-
-def _buckets(applied: Iterable[_Valid]) -> dict[str, bytes]:
-    """SPEC §7, 3: the rows of each bucket in the applied order, as canonical bytes."""
-    rows: dict[str, list[bytes]] = {bucket: [] for bucket in (*LIST_BUCKETS, RECORD_CREATED)}
-    for one in applied:
-        rows[KINDS[one.view.event_type].bucket].append(_row(one))
-    buckets = {bucket: join_array(rows[bucket]) for bucket in LIST_BUCKETS}
-    buckets[RECORD_CREATED] = rows[RECORD_CREATED][0] if rows[RECORD_CREATED] else b"null"
-    return buckets
-
-
-def _row(one: _Valid) -> bytes:
-    # Written out rather than joined by name: this runs once an event of every replay.
-    return b'{"created_at":"%b","event_id":"%b","payload":%b,"signer":%b,"target":%b}' % (
-        one.view.created_at.encode(),  # a timestamp and an id need no escapes
-        one.event_id.encode(),
-        bytes(one.view.payload),
-        bytes(one.view.signer),
-        encode(one.view.target),
-    )
 
 
 def _invalid_row(sha256: bytes, event: Event, verdict: Verdict) -> InvalidEvent:

@@ -24,6 +24,7 @@ ROOMS = [
     "events",
     "kinds",
     "validation",
+    "ordinary",
     "merge",
     "proofs",
     "entries",
@@ -42,6 +43,7 @@ ALLOWED = {
     *("__future__", "base64", "binascii", "collections", "datetime", "functools", "hashlib"),
     *("itertools", "json", "math", "re", "types", "typing", "urllib.parse"),
     *("cryptography", "msgspec"),
+    "nacl",  # the extra `fast`: keys verifies with it where it is installed, to the same verdicts
 }
 # Built-ins and methods by which something pure would stop being so.
 IMPURE_NAMES = {"open", "input", "print", "exec", "eval", "__import__", "breakpoint"}

@@ -23,7 +23,7 @@ from pithgraph.errors import DecodeError
 from pithgraph.ingestion import new_rows
 from pithgraph.keyring import Keyring
 from pithgraph.log import LogWriter
-from pithgraph.log.writer import New
+from pithgraph.log.batch import New
 from pithgraph.merge import PaperAlias, merge_events
 from pithgraph.replaying import replay
 from pithgraph.sources import Piece, read_sources

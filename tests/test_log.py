@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import lmdb
+import msgspec
 import pytest
 
 import signing
@@ -20,7 +22,7 @@ from pithgraph.identifiers import parse_pith_number
 from pithgraph.ingestion import Ingested, ingest_pieces, new_rows
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter, layout
-from pithgraph.log.writer import QUOTA, REFUSED_ROWS, New
+from pithgraph.log.batch import QUOTA, REFUSED_ROWS, New
 from pithgraph.merge import PaperAlias, merge_events
 from pithgraph.proofs import build_proof, verify_proof
 from pithgraph.replaying import current_state, proofs_of, replay
@@ -219,25 +221,51 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     with lmdb.open(os.fspath(tmp_path), max_dbs=20) as environment:
         meta = environment.open_db(b"meta", create=False)
         with environment.begin(write=True, db=meta) as transaction:
-            transaction.put(b"format", b"2")
+            transaction.put(b"format", b"3")
     before = tables(tmp_path)
     for opener in (Log.open, LogWriter.open):
-        with pytest.raises(LogError, match="format 2, this pithgraph reads 1"):
+        with pytest.raises(LogError, match="format 3, this pithgraph reads 2"):
             opener(tmp_path)
     assert tables(tmp_path) == before
 
 
-def test_a_damaged_row_is_a_log_error(tmp_path: Path) -> None:
+Damage = Callable[[bytes], bytes | None]
+
+
+def damage(path: Path, table: bytes, key: bytes, change: Damage) -> None:
+    """Change one stored value behind the log's back; None drops it."""
+    with lmdb.open(os.fspath(path), max_dbs=20) as environment:
+        database = environment.open_db(table, create=False)
+        with environment.begin(write=True, db=database) as transaction:
+            value = transaction.get(key)
+            assert value is not None
+            changed = change(bytes(value))
+            transaction.delete(key)
+            if changed is not None:
+                transaction.put(key, changed)
+
+
+@pytest.mark.parametrize("keyring", [KEYRING, Keyring.from_value({"keys": []})])
+@pytest.mark.parametrize(
+    ("table", "key", "change"),
+    [
+        (b"events", layout.position_key(0), lambda value: None),
+        (b"events", layout.position_key(0), lambda value: value[:100]),
+        (b"events", layout.position_key(0), lambda value: bytes(len(value))),
+        (b"classes", layout.class_key(1), lambda value: None),
+        (b"classes", layout.class_key(1), lambda value: b"\xc1"),
+        (b"papers", layout.paper_key(parse_pith_number(PAPER.number)), lambda _: b"\xff" * 24),
+        (b"papers", layout.paper_key(parse_pith_number(PAPER.number)), lambda _: b"\xff"),
+    ],
+)
+def test_a_damaged_row_is_a_log_error(
+    tmp_path: Path, keyring: Keyring, table: bytes, key: bytes, change: Damage
+) -> None:
     with LogWriter.open(tmp_path) as log:
         put(log, *snapshots(1))
-    with lmdb.open(os.fspath(tmp_path), max_dbs=20) as environment:
-        events = environment.open_db(b"events", create=False)
-        with environment.begin(write=True, db=events) as transaction:
-            value = transaction.get(layout.position_key(0))
-            assert value is not None
-            transaction.put(layout.position_key(0), b"\x00\x00\x00\x02\xc1\xc1" + bytes(value)[6:])
-    with Log.open(tmp_path) as log, pytest.raises(LogError, match="damaged"):
-        list(replay(log, keyring=KEYRING))
+    damage(tmp_path, table, key, change)
+    with Log.open(tmp_path) as log, pytest.raises(LogError):
+        list(replay(log, keyring=keyring))
 
 
 # --- the door and the quota (SPEC §6) --------------------------------------------------------
@@ -361,7 +389,7 @@ def test_the_cache_is_used_dropped_by_a_row_and_never_by_a_replay(tmp_path: Path
             put(log, more)
             assert not cached(log)
         state = current_state(log, paper, keyring=KEYRING)
-        false = state._replace(state_sha256="0" * 64)
+        false = msgspec.structs.replace(state, state_sha256="0" * 64)
         with log.snapshot() as snapshot:
             log.cache_state(false, snapshot.id)
         assert current_state(log, paper, keyring=KEYRING) == false

@@ -19,7 +19,7 @@ from histories import KEYRING, History, fixed_histories, histories
 from pithgraph.ingestion import new_rows
 from pithgraph.keyring import Keyring
 from pithgraph.log import LogWriter
-from pithgraph.log.writer import New
+from pithgraph.log.batch import New
 from pithgraph.replaying import replay
 from pithgraph.sources import Piece
 from pithgraph.validation import ASSURANCES, Assurance

@@ -1,10 +1,11 @@
 """The append-only log of events in LMDB.
 
-What lives here: the layout (`layout`), reading (`reader`), writing (`writer`). What must not: any
-rule about whether an event counts; the log stores what it is handed.
+What lives here: the layout (`layout`, `compression`), reading (`reader`), writing (`writer`,
+`batch`). What must not: any rule about whether an event counts; the log stores what it is handed.
 """
 
+from pithgraph.log.batch import Appended
 from pithgraph.log.reader import Log, Snapshot, StoredEvent
-from pithgraph.log.writer import Appended, LogWriter
+from pithgraph.log.writer import LogWriter
 
 __all__ = ["Appended", "Log", "LogWriter", "Snapshot", "StoredEvent"]

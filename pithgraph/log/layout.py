@@ -1,23 +1,29 @@
-"""How a log lies on disk: the tables, their keys and values. Format 1.
+"""How a log lies on disk: the tables, their keys and values. Format 2.
 
 What lives here: encoding and decoding of keys and values. What must not: transactions.
 
 | table     | key                                        | value                                |
 |-----------|--------------------------------------------|--------------------------------------|
-| meta      | name                                       | decimal text                         |
-| events    | position (8 bytes)                         | length of facts (4), facts, event    |
+| meta      | name                                       | decimal text; `dictionary`: of zstd  |
+| classes   | number from 1 (2)                          | an `EventClass`                      |
+| events    | position of the first event (8)            | a block: events one behind the other |
 | by_digest | event_sha256 (32)                          | position (8)                         |
-| by_paper  | paper (30), time (5), id (8), position (8) | empty                                |
+| by_paper  | paper (30), time (5), id (8), position (8) | a `Location` (18)                    |
 | papers    | paper (30)                                 | three counters (8 each)              |
 | aliases   | paper (30), digest of the row (16)         | position, kind, value, created_at    |
 | refused   | digest (16)                                | a `RefusedRow`                       |
 | states    | paper (30), digest of circumstances (16)   | digest of the state (32), a `State`  |
 
 Numbers are big-endian, so that keys sort by value. A position counts events from 0. An event is
-stored once, in its canonical bytes, beside the facts that were established about it (msgpack). A
-paper is its SUFFIX, then its YEAR, so that a short form is a prefix of its key. The key of
-by_paper is almost the merge order; the merge sorts anyway. What has no fixed length, such as an
-alias, or a created_at that is no timestamp, stands in keys by digest, or not at all: LMDB's keys
+stored once, in a block with those that came with it: LMDB gives whole pages of 4 KB to a value of
+more than 2 KB. In its block stand the number of its class (2), the length of what follows (4), and
+the content: of an ordinary event (`ordinary`) the row and the seal, for the class says the rest; of
+any other, whose class is 0, its facts, with their length (4) before them, and its canonical bytes.
+A compressed log holds each content compressed with zstd.
+
+A paper is its SUFFIX, then its YEAR, so that a short form is a prefix of its key. The order of
+by_paper is that of the merge as far as 8 bytes of an id can tell. What has no fixed length, such as
+an alias, or a created_at that is no timestamp, stands in keys by digest, or not at all: LMDB's keys
 end at 511 bytes.
 """
 
@@ -25,19 +31,20 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import msgspec
 
 from pithgraph.events import Event, id_bytes
-from pithgraph.identifiers import PithNumber, parse_pith_number
+from pithgraph.identifiers import PithNumber, seconds_of
 from pithgraph.merge import MERGE_VERSION, State
+from pithgraph.ordinary import PREVIOUS_BYTES, SEAL_BYTES, Cut, EventClass, join
 from pithgraph.validation import Facts
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 TABLES: Final = (
     b"meta",
+    b"classes",
     b"events",
     b"by_digest",
     b"by_paper",
@@ -49,10 +56,18 @@ TABLES: Final = (
 
 PAPER_BYTES: Final = 30
 POSITION_BYTES: Final = 8
+# A block takes whole pages. Large ones waste little of the last, small ones are quick to fill up.
+BLOCK_BYTES: Final = 64 * 1024
+MAX_CLASSES: Final = 2**16 - 1
+NO_CLASS: Final = 0
+# Of a key of by_paper: paper and time, and the beginning of the id.
+ORDER_TIME: Final = slice(0, 35)
+ORDER_ID: Final = slice(35, 43)
 _NO_TIME: Final = b"\xff" * 5
-_EPOCH: Final = datetime(1, 1, 1, tzinfo=UTC)
 _FACTS_LENGTH: Final = struct.Struct(">I")
 _COUNTERS: Final = struct.Struct(">QQQ")
+_HEADER: Final = struct.Struct(">HI")
+_LOCATION: Final = struct.Struct(">HQII")
 _FACTS_DECODER: Final = msgspec.msgpack.Decoder(Facts)
 
 
@@ -62,6 +77,15 @@ class PaperCounters(NamedTuple):
     events: int = 0
     aliases: int = 0
     unauthentic: int = 0
+
+
+class Location(NamedTuple):
+    """Where an event's content is: its class, the key of its block, and the place in the block."""
+
+    class_number: int
+    block: int
+    offset: int
+    length: int
 
 
 class StoredAlias(NamedTuple):
@@ -101,40 +125,95 @@ def paper_of(key: bytes) -> PithNumber:
     return PithNumber(text[26:], text[:26])
 
 
-def index_key(event: Event, position: int) -> bytes:
-    """The key of by_paper: the paper, created_at in seconds, the beginning of the id."""
+def merge_order(event: Event) -> bytes:
+    """What stands in by_paper between paper and position: created_at in seconds, and the beginning
+    of the id."""
     timestamp = event.timestamp
-    time = _NO_TIME
-    if timestamp is not None:
-        seconds = int((datetime.fromisoformat(timestamp) - _EPOCH).total_seconds())
-        time = seconds.to_bytes(5, "big")
+    time = _NO_TIME if timestamp is None else seconds_of(timestamp).to_bytes(5, "big")
     event_id = event.event_id
-    beginning = id_bytes(event_id)[:8] if event_id else bytes(8)
-    paper = paper_key(parse_pith_number(event.subject))
-    return paper + time + beginning + position_key(position)
+    return time + (id_bytes(event_id)[:8] if event_id else bytes(8))
 
 
 def position_of_index(key: bytes) -> int:
     return int.from_bytes(key[-POSITION_BYTES:], "big")
 
 
-def event_value(event: Event, facts: Facts) -> bytes:
+def name_of(paper: bytes) -> str:
+    """The Pith Number of a paper's key."""
+    text = paper.decode("ascii")
+    return f"pith:{text[26:]}:{text[:26]}"
+
+
+def class_key(number: int) -> bytes:
+    return number.to_bytes(2, "big")
+
+
+def class_value(event_class: EventClass) -> bytes:
+    return msgspec.msgpack.encode(event_class)
+
+
+def read_class_value(value: bytes) -> EventClass:
+    return msgspec.msgpack.decode(value, type=EventClass)
+
+
+def ordinary_content(parts: Cut) -> bytes:
+    return parts.row + parts.seal
+
+
+def seal_length(event_class: EventClass) -> int:
+    return SEAL_BYTES + (PREVIOUS_BYTES if event_class.follows else 0)
+
+
+def other_content(canonical: bytes, facts: Facts) -> bytes:
     packed = msgspec.msgpack.encode(facts)
-    return _FACTS_LENGTH.pack(len(packed)) + packed + event.canonical
+    return _FACTS_LENGTH.pack(len(packed)) + packed + canonical
 
 
-def read_event_value(value: bytes) -> tuple[bytes, Facts]:
-    """The event's canonical bytes and its facts. Raises msgspec.DecodeError, struct.error."""
-    (length,) = _FACTS_LENGTH.unpack_from(value)
+def without_class(content: bytes, packed_class: bytes) -> bytes:
+    """The content of an ordinary event as that of any other."""
+    canonical, facts = read_content(content, read_class_value(packed_class))
+    return other_content(canonical, facts)
+
+
+def read_content(content: bytes, event_class: EventClass | None) -> tuple[bytes, Facts]:
+    """An event's canonical bytes and its facts. Raises msgspec.DecodeError, struct.error,
+    ValueError."""
+    if event_class is not None:
+        row_end = len(content) - seal_length(event_class)
+        return join(Cut(event_class, content[:row_end], content[row_end:])), event_class.facts
+    (length,) = _FACTS_LENGTH.unpack_from(content)
     end = _FACTS_LENGTH.size + length
-    return value[end:], _FACTS_DECODER.decode(value[_FACTS_LENGTH.size : end])
+    return content[end:], _FACTS_DECODER.decode(content[_FACTS_LENGTH.size : end])
+
+
+def block_header(class_number: int, content: bytes) -> bytes:
+    return _HEADER.pack(class_number, len(content))
+
+
+def location_value(location: Location) -> bytes:
+    return _LOCATION.pack(*location)
+
+
+# Called once an event of every replay: no wrapper around them.
+HEADER_BYTES: Final = _HEADER.size
+read_location = _LOCATION.unpack
+
+
+def location_in_block(block: bytes | memoryview, first: int, position: int) -> Location:
+    """Where the event at a position is, in the block whose first position is `first`. Raises
+    struct.error."""
+    offset = 0
+    for _ in range(position - first):
+        offset += HEADER_BYTES + _HEADER.unpack_from(block, offset)[1]
+    class_number, length = _HEADER.unpack_from(block, offset)
+    return Location(class_number, first, offset + HEADER_BYTES, length)
 
 
 def counters_value(counters: PaperCounters) -> bytes:
     return _COUNTERS.pack(*counters)
 
 
-def read_counters(value: bytes | None) -> PaperCounters:
+def read_counters(value: bytes | memoryview | None) -> PaperCounters:
     return PaperCounters(*_COUNTERS.unpack(value)) if value else PaperCounters()
 
 

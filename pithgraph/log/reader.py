@@ -6,10 +6,13 @@ change of a table.
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -20,7 +23,9 @@ from pithgraph.errors import LogError
 from pithgraph.events import Event
 from pithgraph.identifiers import PithNumber, Reference
 from pithgraph.log import layout
+from pithgraph.log.compression import Codec, codec_of
 from pithgraph.merge import State
+from pithgraph.ordinary import EventClass
 from pithgraph.validation import Facts
 
 DATA_FILE: Final = "data.mdb"
@@ -41,6 +46,10 @@ class StoredEvent(NamedTuple):
     position: int
     event: Event
     facts: Facts
+
+
+# A row of by_paper, key and value, as `layout` describes them.
+IndexRow = tuple[Any, Any]
 
 
 @contextmanager
@@ -74,6 +83,7 @@ class Log:
         self._environment = environment
         self._tables = tables
         self._process = os.getpid()
+        self._classes: dict[int, EventClass] = {}  # only added to, so every view may share them
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -128,13 +138,13 @@ class Log:
         self._check_process()
         with lmdb_errors(self.path):
             try:
-                transaction = self._environment.begin(buffers=False)
+                transaction = self._environment.begin(buffers=True)
             except lmdb.MapResizedError:
                 # Another process has grown the map: adopt its size.
                 self._environment.set_mapsize(0)
-                transaction = self._environment.begin(buffers=False)
+                transaction = self._environment.begin(buffers=True)
             with transaction:
-                yield Snapshot(transaction, self._tables)
+                yield Snapshot(transaction, self)
 
     def _check_process(self) -> None:
         """LMDB's environments do not survive a fork."""
@@ -152,11 +162,16 @@ class Log:
 
 
 class Snapshot:
-    """A log as it was at one moment: a read transaction."""
+    """A log as it was at one moment: a read transaction.
 
-    def __init__(self, transaction: lmdb.Transaction, tables: dict[bytes, Any]) -> None:
+    What LMDB hands out are views into its map, which end with the transaction or when the map
+    grows. They are copied before anything is returned.
+    """
+
+    def __init__(self, transaction: lmdb.Transaction, log: Log) -> None:
         self._transaction = transaction
-        self._tables = tables
+        self._log = log
+        self._tables = log._tables
 
     @property
     def id(self) -> int:
@@ -200,18 +215,81 @@ class Snapshot:
 
     def events_of(self, paper: PithNumber, at: int | None = None) -> Iterator[StoredEvent]:
         """A paper's events, about in merge order; with `at`, those below that position."""
-        for key, _ in self._rows(b"by_paper", layout.paper_key(paper)):
-            position = layout.position_of_index(key)
-            if at is None or position < at:
-                yield self.event_at(position)
+        for row in self.index_of(paper):
+            if at is None or layout.position_of_index(row[0]) < at:
+                yield self.event_of(row)
+
+    def event_of(self, row: IndexRow) -> StoredEvent:
+        """The event that a row of the index is about. Raises LogError where it is not there."""
+        key, value = row
+        location = layout.Location(*layout.read_location(value))
+        return self._stored(layout.position_of_index(key), location)
 
     def event_at(self, position: int) -> StoredEvent:
         """The event at a position. Raises LogError where there is none."""
-        value = self._get(b"events", layout.position_key(position))
-        if value is None:
+        if not 0 <= position < self.size:
             raise LogError(f"the log holds no event at position {position}")
-        canonical, facts = layout.read_event_value(value)
-        return StoredEvent(position, Event(canonical), facts)
+        with self._transaction.cursor(self._tables[b"events"]) as cursor:
+            # The last block that begins at the position or before it.
+            found = cursor.set_range(layout.position_key(position + 1))
+            found = cursor.prev() if found else cursor.last()
+            if not found:
+                raise LogError(f"{self._log.path}: the block of position {position} is missing")
+            first = int.from_bytes(cursor.key(), "big")
+            location = layout.location_in_block(cursor.value(), first, position)
+        return self._stored(position, location)
+
+    def papers_indexed(self) -> Iterator[tuple[bytes, layout.PaperCounters, list[IndexRow]]]:
+        """The key of every paper, sorted by SUFFIX, with its counters and its events in the index.
+        The rows are views, to be used at once."""
+        with (
+            self._transaction.cursor(self._tables[b"papers"]) as papers,
+            self._transaction.cursor(self._tables[b"by_paper"]) as index,
+        ):
+            rows = index.iternext()
+            for key, value in papers.iternext():
+                paper = bytes(key)
+                counters = layout.read_counters(value)
+                yield paper, counters, _index_rows(paper, rows, counters.events)
+
+    def index_of(self, paper: PithNumber) -> list[IndexRow]:
+        """A paper's events in the index, about in merge order. The rows are views, to be used at
+        once."""
+        key = layout.paper_key(paper)
+        with self._transaction.cursor(self._tables[b"by_paper"]) as cursor:
+            if not cursor.set_range(key):
+                return []
+            return _index_rows(key, cursor.iternext(), self.counters_of(paper).events)
+
+    def block(self, first: int) -> Any:
+        """The block whose first event has this position: a view, to be used at once. Raises
+        LogError."""
+        value = self._transaction.get(layout.position_key(first), db=self._tables[b"events"])
+        if value is None:
+            raise LogError(f"{self._log.path}: the block of position {first} is missing")
+        return value
+
+    @functools.cached_property
+    def codec(self) -> Codec:
+        """How contents are stored."""
+        return codec_of(self.meta(b"compression"), self._get(b"meta", b"dictionary"))
+
+    def class_numbers(self) -> dict[bytes, int]:
+        """The number of every class, by its packed form."""
+        return {value: int.from_bytes(key, "big") for key, value in self._rows(b"classes", b"")}
+
+    def class_of(self, number: int) -> EventClass | None:
+        """The class of this number; None for 0, which is that of events without one. Raises
+        LogError."""
+        if number == layout.NO_CLASS:
+            return None
+        known = self._log._classes
+        if number not in known:
+            value = self._get(b"classes", layout.class_key(number))
+            if value is None:
+                raise LogError(f"{self._log.path}: the class {number} is missing")
+            known[number] = layout.read_class_value(value)
+        return known[number]
 
     def aliases_of(self, paper: PithNumber, at: int | None = None) -> Iterator[layout.StoredAlias]:
         """A paper's alias rows; with `at`, those that came when the log held so many events."""
@@ -231,6 +309,19 @@ class Snapshot:
         value = self._get(b"states", key)
         return layout.read_state_value(value) if value is not None else None
 
+    def _stored(self, position: int, location: layout.Location) -> StoredEvent:
+        start, end = location.offset, location.offset + location.length
+        event_class = self.class_of(location.class_number)
+        try:
+            content = self.codec.decompress(bytes(self.block(location.block)[start:end]))
+            canonical, facts = layout.read_content(content, event_class)
+        except ValueError as error:
+            raise LogError(
+                f"{self._log.path}: the row of position {position} is damaged: {error}. Restore "
+                "the log from a backup."
+            ) from None
+        return StoredEvent(position, Event(canonical), facts)
+
     def _get(self, table: bytes, key: bytes) -> bytes | None:
         value = self._transaction.get(key, db=self._tables[table])
         return None if value is None else bytes(value)
@@ -242,3 +333,13 @@ class Snapshot:
             while found and (key := bytes(cursor.key())).startswith(prefix):
                 yield key, bytes(cursor.value())
                 found = cursor.next()
+
+
+def _index_rows(paper: bytes, rows: Iterator[IndexRow], count: int) -> list[IndexRow]:
+    """The next `count` rows of the index, which are a paper's. Raises LogError."""
+    found = list(islice(rows, min(count, sys.maxsize)))
+    if len(found) != count or (
+        found and not bytes(found[0][0]).startswith(paper) & bytes(found[-1][0]).startswith(paper)
+    ):
+        raise LogError(f"the index of paper {layout.paper_of(paper)} is damaged")
+    return found

@@ -1,0 +1,298 @@
+"""One batch: the rows, indexes and counters that one write transaction brings to a log.
+
+What lives here: what is appended, what is there already, the quota. What must not: transactions
+and locks (`writer`), how rows lie on disk (`layout`), and whether an event counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import lmdb
+
+from pithgraph.errors import LogError
+from pithgraph.events import Event
+from pithgraph.identifiers import PithNumber, parse_pith_number
+from pithgraph.log import layout
+from pithgraph.log.compression import NONE, Codec, codec_of, train
+from pithgraph.ordinary import cut
+from pithgraph.validation import Facts
+
+QUOTA: Final = 1000
+# A few bytes of junk are refused as a row of hundreds: beyond so many of one source a last row
+# says that there were more.
+REFUSED_ROWS: Final = 10_000
+
+
+class NewEvent(NamedTuple):
+    """An event to append, as `layout` lays it out: its event_sha256, the keys of its paper and of
+    its order there, its class (packed; empty for none) and its content. All plain bytes, so that
+    another process can make it at little cost.
+
+    `valid` says what the ingest's keyring makes of it under `verified`. With `quota` it counts
+    against that of its paper, and where that is exhausted it is refused as this row says.
+    """
+
+    sha256: bytes
+    paper: bytes
+    order: bytes
+    packed_class: bytes
+    content: bytes
+    valid: bool
+    quota: layout.RefusedRow | None
+
+    @classmethod
+    def of(
+        cls, event: Event, facts: Facts, *, valid: bool, quota: layout.RefusedRow | None = None
+    ) -> NewEvent:
+        """Lay out an event with what was established about it."""
+        parts = cut(event, facts) if valid else None
+        return cls(
+            event.sha256,
+            layout.paper_key(parse_pith_number(event.subject)),
+            layout.merge_order(event),
+            layout.class_value(parts.event_class) if parts else b"",
+            layout.ordinary_content(parts)
+            if parts
+            else layout.other_content(event.canonical, facts),
+            valid,
+            quota,
+        )
+
+
+class NewAlias(NamedTuple):
+    """An alias row to store."""
+
+    paper: PithNumber
+    kind: str
+    value: str
+    created_at: str
+
+
+New = NewEvent | NewAlias | layout.RefusedRow
+
+
+class Appended(NamedTuple):
+    """What became of a batch. `invalid` counts among `events`."""
+
+    events: int = 0
+    duplicates: int = 0
+    invalid: int = 0
+    aliases: int = 0
+    over_quota: int = 0
+
+    def __add__(self, other: object) -> Appended:
+        assert isinstance(other, Appended)
+        return Appended(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+
+class Batch:
+    """What one write transaction changes. `refused_rows` counts by source, `classes` numbers packed
+    classes; both are added to.
+
+    Rows of the indexes are collected and put in the order of their keys, so that LMDB finds its
+    pages where it left them.
+    """
+
+    def __init__(
+        self,
+        transaction: lmdb.Transaction,
+        tables: dict[bytes, Any],
+        refused_rows: Counter[str],
+        classes: dict[bytes, int],
+    ) -> None:
+        self._transaction = transaction
+        self._tables = tables
+        self._refused_rows = refused_rows
+        self._classes = classes
+        self._events = self._meta(b"events")
+        self._papers = self._meta(b"papers")
+        self._refused = self._meta(b"refused")
+        self._counters: dict[bytes, layout.PaperCounters] = {}
+        self._changed_papers: set[bytes] = set()
+        self._digests: dict[bytes, bytes] = {}
+        self._index: list[tuple[bytes, bytes]] = []
+        self._new_classes: list[tuple[bytes, bytes]] = []
+        self._block_first, self._block = self._open_block()
+        self._block_is_stored = bool(self._block)
+
+    def append(self, batch: Sequence[New]) -> Appended:
+        """Append rows in their order. Raises LogError; then the transaction must not commit."""
+        events = [new for new in batch if isinstance(new, NewEvent)]
+        codec = self._codec(events)
+        there = self._present(b"by_digest", (new.sha256 for new in events))
+        for paper, value in self._present(b"papers", {new.paper for new in events}).items():
+            self._counters[paper] = layout.read_counters(value)
+        read = duplicates = invalid = aliases = over_quota = 0
+        for new in batch:
+            if isinstance(new, NewEvent):
+                read += 1
+                if new.sha256 in there or new.sha256 in self._digests:
+                    duplicates += 1
+                elif not self._event(new, codec):
+                    over_quota += 1
+                elif not new.valid:
+                    invalid += 1
+            elif isinstance(new, NewAlias):
+                aliases += self._alias(new)
+            else:
+                self._refuse(new)
+        self._finish()
+        appended = read - duplicates - over_quota
+        return Appended(appended, duplicates, invalid, aliases, over_quota)
+
+    def _event(self, new: NewEvent, codec: Codec) -> bool:
+        """Append an event that is not there yet, unless it is over the quota."""
+        sha256, paper, order, packed_class, content, _, quota = new
+        events, aliases, unauthentic = self._counters_of(paper)
+        if quota is not None:
+            if unauthentic >= QUOTA:
+                self._refuse(quota)
+                return False
+            unauthentic += 1
+        number = layout.NO_CLASS
+        if packed_class:
+            number = self._class_number(packed_class)
+            if number == layout.NO_CLASS:
+                content = layout.without_class(content, packed_class)
+        content = codec.compress(content)
+        header = layout.block_header(number, content)
+        if self._block and len(self._block) + len(header) + len(content) > layout.BLOCK_BYTES:
+            self._store_block()
+            self._block_first, self._block_is_stored = self._events, False
+        offset = len(self._block) + len(header)
+        self._block += header
+        self._block += content
+        location = layout.Location(number, self._block_first, offset, len(content))
+        position = layout.position_key(self._events)
+        self._digests[sha256] = position
+        self._index.append((paper + order + position, layout.location_value(location)))
+        self._events += 1
+        self._count(paper, layout.PaperCounters(events + 1, aliases, unauthentic))
+        return True
+
+    def _alias(self, new: NewAlias) -> bool:
+        """Store an alias row that is not there yet."""
+        key = layout.alias_key(*new)
+        if self._transaction.get(key, db=self._tables[b"aliases"]) is not None:
+            return False
+        stored = layout.StoredAlias(self._events, new.kind, new.value, new.created_at)
+        self._put(b"aliases", key, layout.alias_value(stored))
+        paper = layout.paper_key(new.paper)
+        counters = self._counters_of(paper)
+        self._count(paper, counters._replace(aliases=counters.aliases + 1))
+        return True
+
+    def _refuse(self, row: layout.RefusedRow) -> None:
+        self._refused_rows[row.source] += 1
+        if self._refused_rows[row.source] > REFUSED_ROWS:
+            return
+        if self._refused_rows[row.source] == REFUSED_ROWS:
+            detail = f"of this source only {REFUSED_ROWS - 1} refusals are kept"
+            row = layout.RefusedRow(0, row.source, None, "", "more_refused", detail, 0, "", b"")
+        key = layout.refused_key(row)
+        if self._transaction.get(key, db=self._tables[b"refused"]) is None:
+            self._put(b"refused", key, layout.refused_value(row._replace(number=self._refused)))
+            self._refused += 1
+
+    def _counters_of(self, paper: bytes) -> layout.PaperCounters:
+        if paper not in self._counters:
+            stored = self._transaction.get(paper, db=self._tables[b"papers"])
+            self._counters[paper] = layout.read_counters(stored)
+        return self._counters[paper]
+
+    def _count(self, paper: bytes, counters: layout.PaperCounters) -> None:
+        if counters.events + counters.aliases == 1:
+            self._papers += 1
+        self._counters[paper] = counters
+        self._changed_papers.add(paper)
+
+    def _class_number(self, packed: bytes) -> int:
+        """The number of a class, a new one where it is new; 0 where there are no more numbers."""
+        number = self._classes.get(packed)
+        if number is None:
+            number = len(self._classes) + 1
+            if number > layout.MAX_CLASSES:
+                return layout.NO_CLASS
+            self._classes[packed] = number
+            self._new_classes.append((layout.class_key(number), packed))
+        return number
+
+    def _codec(self, events: Sequence[NewEvent]) -> Codec:
+        """How contents are stored. The first batch that is large enough makes the dictionary."""
+        kind = self._meta(b"compression")
+        if kind == NONE:
+            return codec_of(kind, None)
+        dictionary = self._transaction.get(b"dictionary", db=self._tables[b"meta"])
+        if dictionary is None:
+            dictionary = train([new.content for new in events])
+            if dictionary is not None:
+                self._put(b"meta", b"dictionary", dictionary)
+        return codec_of(kind, None if dictionary is None else bytes(dictionary))
+
+    def _open_block(self) -> tuple[int, bytearray]:
+        """The last block, where it has room left, so that small batches do not waste pages."""
+        with self._transaction.cursor(self._tables[b"events"]) as cursor:
+            if cursor.last() and len(cursor.value()) <= layout.BLOCK_BYTES // 2:
+                return int.from_bytes(cursor.key(), "big"), bytearray(cursor.value())
+        return self._events, bytearray()
+
+    def _store_block(self) -> None:
+        key = layout.position_key(self._block_first)
+        table = self._tables[b"events"]
+        if not self._transaction.put(
+            key, bytes(self._block), overwrite=self._block_is_stored, db=table
+        ):
+            raise LogError(f"the log already holds an event at position {self._block_first}")
+        self._block.clear()
+
+    def _finish(self) -> None:
+        if not self._changed_papers and not self._index:
+            self._put_counters()  # a batch that brings nothing changes no byte
+            return
+        if self._index:
+            self._store_block()
+        counters = [
+            (key, layout.counters_value(self._counters[key])) for key in self._changed_papers
+        ]
+        for table, rows in (
+            (b"classes", self._new_classes),
+            (b"by_digest", list(self._digests.items())),
+            (b"by_paper", self._index),
+            (b"papers", counters),
+        ):
+            with self._transaction.cursor(self._tables[table]) as cursor:
+                cursor.putmulti(sorted(rows))
+        self._put_counters()
+        self._drop_states()
+
+    def _put_counters(self) -> None:
+        for name, count in (
+            (b"events", self._events),
+            (b"papers", self._papers),
+            (b"refused", self._refused),
+        ):
+            if count != self._meta(name):
+                self._put(b"meta", name, str(count).encode("ascii"))
+
+    def _drop_states(self) -> None:
+        if self._transaction.stat(self._tables[b"states"])["entries"] == 0:
+            return
+        with self._transaction.cursor(self._tables[b"states"]) as cursor:
+            for paper in self._changed_papers:
+                found = cursor.set_range(paper)
+                while found and bytes(cursor.key()).startswith(paper):
+                    found = cursor.delete()
+
+    def _present(self, table: bytes, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """What a table holds of these keys."""
+        with self._transaction.cursor(self._tables[table]) as cursor:
+            return {bytes(key): bytes(value) for key, value in cursor.getmulti(sorted(keys))}
+
+    def _meta(self, name: bytes) -> int:
+        return int(self._transaction.get(name, db=self._tables[b"meta"]) or 0)
+
+    def _put(self, table: bytes, key: bytes, value: bytes) -> None:
+        self._transaction.put(key, value, db=self._tables[table])

@@ -1,0 +1,71 @@
+"""Compression of what a log stores: zstd, with a dictionary trained on the log's own events.
+
+What lives here: the one place that knows the package zstandard, which the extra `fast` brings. What
+must not: what is compressed, and where it lies (`layout`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from pithgraph.errors import LogError
+
+NONE: Final = 0
+ZSTD: Final = 1
+# What a dictionary is trained on: so many events at the least, and of more these.
+TRAINING_EVENTS: Final = 1000
+_DICTIONARY_BYTES: Final = 64 * 1024
+_LEVEL: Final = 9
+
+
+class Codec(NamedTuple):
+    """How contents are written and read back. `decompress` raises LogError for damaged ones."""
+
+    compress: Callable[[bytes], bytes]
+    decompress: Callable[[bytes], bytes]
+
+
+PLAIN: Final = Codec(bytes, bytes)
+
+
+def codec_of(compression: int, dictionary: bytes | None) -> Codec:
+    """The codec of a log. Raises LogError for a kind that is not known, or not installed."""
+    if compression == NONE:
+        return PLAIN
+    if compression != ZSTD:
+        raise LogError(f"compression {compression} is not known here. Use a newer pithgraph.")
+    zstd = _zstandard()
+    trained = zstd.ZstdCompressionDict(dictionary) if dictionary else None
+    compressor = zstd.ZstdCompressor(level=_LEVEL, dict_data=trained, write_dict_id=False)
+    inner = zstd.ZstdDecompressor(dict_data=trained).decompress
+
+    def decompress(data: bytes) -> bytes:
+        try:
+            return bytes(inner(data))
+        except zstd.ZstdError as error:
+            raise LogError(
+                f"a stored row is damaged: {error}. Restore the log from a backup."
+            ) from None
+
+    return Codec(compressor.compress, decompress)
+
+
+def train(contents: Sequence[bytes]) -> bytes | None:
+    """A dictionary for contents like these, or None where they are too few to tell."""
+    if len(contents) < TRAINING_EVENTS:
+        return None
+    step = len(contents) // TRAINING_EVENTS
+    dictionary = _zstandard().train_dictionary(_DICTIONARY_BYTES, list(contents[::step]))
+    return bytes(dictionary.as_bytes())
+
+
+def _zstandard() -> Any:
+    try:
+        import zstandard
+    except ImportError:
+        raise LogError(
+            "the log is compressed, which needs the package zstandard: "
+            "pip install 'pithgraph[fast]'"
+        ) from None
+    return zstandard

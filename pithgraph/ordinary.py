@@ -1,0 +1,146 @@
+"""Ordinary events: cut into the row that a state shows, and a seal; and put together again.
+
+What lives here: which events can be cut, the cut, and the canonical bytes of the parts. What must
+not: storage, and any rule about whether an event counts.
+
+Of nearly all events of a log, one differs from another in its row of the state document (SPEC §7,
+3), in its signature, and in the previous event that it names. Everything else it shares with many:
+its class. So a log stores of such an event its class, the row and the seal, and a replay takes the
+row as it is, without decoding it.
+
+An event is ordinary when it is valid under `verified`, and its parts give its canonical bytes back;
+that is tried with each. For all events of one class judging decides alike, as long as the key has
+no window: their timestamps, the forms of their targets and their ids were found good, the signer's
+members, the facts and the type are those of the class, and nothing else is judged (`validation`).
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Raw, Struct
+
+from pithgraph.canonical import encode_string
+from pithgraph.documents import EventView
+from pithgraph.events import EVENT_ID_PREFIX, Event, id_bytes, signer_of
+from pithgraph.validation import Facts
+
+
+class EventClass(Struct, frozen=True, array_like=True):
+    """What the events of a class share. `signer` is in canonical bytes; `follows` holds for those
+    that name a previous event."""
+
+    event_type: str
+    signer: bytes
+    facts: Facts
+    follows: bool
+
+
+class Cut(NamedTuple):
+    """An ordinary event. `row` is its row of the state document, in canonical bytes; `seal` its
+    64-byte signature, the 31 characters of its subject behind `pith:`, and the 32 bytes of
+    previous_event_id where its class says so."""
+
+    event_class: EventClass
+    row: bytes
+    seal: bytes
+
+
+# Where things stand in a row: `{"created_at":"…","event_id":"…","payload":`, all of one length.
+# The id stands with its quotation marks.
+ROW_TIME: Final = slice(15, 35)
+ROW_EVENT_ID: Final = slice(48, 121)
+_ROW_HEAD: Final = 122
+_SIGNATURE: Final = slice(0, 64)
+_SUBJECT: Final = slice(64, 95)
+_PREVIOUS: Final = slice(95, 127)
+PREVIOUS_BYTES: Final = 32
+SEAL_BYTES: Final = 95  # without a previous event
+
+
+def state_row(view: EventView) -> bytes:
+    """The row of a valid event in its bucket (SPEC §7, 3), in canonical bytes."""
+    # Written out rather than joined by name, since this runs once an event. A timestamp and an id
+    # need no escapes.
+    return b'{"created_at":"%b","event_id":"%b","payload":%b,"signer":%b,"target":%b}' % (
+        view.created_at.encode(),
+        view.event_id.encode(),
+        bytes(view.payload),
+        bytes(view.signer),
+        encode_string(view.target),
+    )
+
+
+def cut(event: Event, facts: Facts) -> Cut | None:
+    """An event that is valid under `verified`, with these facts, cut; None where it has another
+    shape than the usual one."""
+    view = event.view
+    if view is None or view.signature is None:
+        return None
+    previous = view.previous_event_id
+    event_class = EventClass(view.event_type, bytes(view.signer), facts, previous is not None)
+    seal = base64.b64decode(view.signature.signature_b64)
+    seal += view.subject_pith_number.removeprefix("pith:").encode()
+    if previous is not None:
+        seal += id_bytes(previous)
+    parts = Cut(event_class, state_row(view), seal)
+    return parts if join(parts) == event.canonical else None
+
+
+def join(parts: Cut) -> bytes:
+    """The canonical bytes of the event that was cut."""
+    event_class, row, seal = parts
+    head, before_seal, after_seal, signer = _shared(event_class.event_type, event_class.signer)
+    # A quotation mark inside the target stands escaped, so the last such member is the signer.
+    payload_end = row.rindex(signer)
+    signer_end = payload_end + len(signer)
+    previous = b""
+    if event_class.follows:
+        stated = EVENT_ID_PREFIX + seal[_PREVIOUS].hex()
+        previous = b',"previous_event_id":"%b"' % stated.encode()
+    return b"".join(
+        (
+            row[:_ROW_HEAD],
+            head,
+            row[_ROW_HEAD:payload_end],
+            previous,
+            before_seal,
+            base64.b64encode(seal[_SIGNATURE]),
+            after_seal,
+            signer,
+            b',"subject_pith_number":"pith:%b"' % seal[_SUBJECT],
+            row[signer_end:],
+        )
+    )
+
+
+def record_of(row: bytes) -> bytes:
+    """The canonical record in the row of a record_created."""
+    return bytes(_RECORD_ROW.decode(row).payload.canonical_record)
+
+
+@functools.lru_cache(maxsize=4096)
+def _shared(event_type: str, signer: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """The parts of canonical bytes that the events of a class share."""
+    key_id = signer_of(signer).key_id
+    return (
+        b'"event_type":%b,' % encode_string(event_type),
+        b',"signature":{"algorithm":"ed25519","key_id":%b,"signature_b64":"'
+        % encode_string(key_id),
+        b'","signed_message":"event_sha256_bytes"}',
+        b',"signer":%b' % signer,
+    )
+
+
+class _RecordPayload(Struct):
+    canonical_record: Raw
+
+
+class _RecordRow(Struct):
+    payload: _RecordPayload
+
+
+_RECORD_ROW: Final = msgspec.json.Decoder(_RecordRow)
