@@ -28,7 +28,7 @@ from pithgraph.events import Event
 from pithgraph.identifiers import alias_time, check_time, derive_aliases, parse_pith_number
 from pithgraph.keyring import Keyring
 from pithgraph.kinds import KINDS, RECORD_CREATED, RecordCreated
-from pithgraph.ordinary import record_of, state_row
+from pithgraph.ordinary import state_row
 from pithgraph.validation import Assurance, Judged, Verdict, check_assurance, establish, judge
 
 MERGE_VERSION: Final = "pith-open-graph-merge-v1"
@@ -99,7 +99,7 @@ class State(Struct, frozen=True, dict=True):
     @property
     def canonical(self) -> bytes:
         """The state document's canonical bytes, `state_sha256` included; new ones at every call."""
-        end = len(_end(self.valid_event_count))
+        end = len(_END % self.valid_event_count)
         own = b',"state_sha256":"%b"' % self.state_sha256.encode()
         return b"".join((memoryview(self.hashed)[:-end], own, memoryview(self.hashed)[-end:]))
 
@@ -207,6 +207,7 @@ def merge_ordinary(
     pith_number: str,
     event_ids: list[bytes],
     rows: Mapping[str, list[bytes]],
+    record: bytes | None,
     aliases: Collection[PaperAlias],
     keyring_sha256: str,
     assurance: Assurance,
@@ -215,10 +216,8 @@ def merge_ordinary(
     slot and in following the event that it names: all are applied, as they are.
 
     `rows` are their rows by bucket (`ordinary`), `event_ids` their ids with quotation marks around
-    them, both in the applied order.
+    them, both in the applied order; `record` is the canonical record, if there is one.
     """
-    created = rows.get(RECORD_CREATED)
-    record = record_of(created[0]) if created else None
     count = len(event_ids)
     source_aliases = _source_aliases(pith_number, record, aliases, None) if aliases else b"[]"
     hashed = _document(pith_number, event_ids, rows, record, source_aliases, count, (), ())
@@ -241,51 +240,57 @@ def _document(
     """SPEC §7, 5: the canonical bytes of a state document without `state_sha256`. Written out, its
     members in their order, since this runs once a paper."""
     comma = b",".join
+    list_of = {bucket: comma(found) for bucket, found in rows.items()}.get
     return b"".join(
         (
             b'{"applied_event_ids":[',
             comma(event_ids),
             b'],"current":{"author_attestations":[',
-            comma(rows.get("author_attestations", _NO_ROWS)),
+            list_of("author_attestations", b""),
             b'],"canonical_record":',
             record or b"null",
             b',"citation_signatures":[',
-            comma(rows.get("citation_signatures", _NO_ROWS)),
+            list_of("citation_signatures", b""),
             b'],"corrections":[',
-            comma(rows.get("corrections", _NO_ROWS)),
+            list_of("corrections", b""),
             b'],"graph_snapshots":[',
-            comma(rows.get("graph_snapshots", _NO_ROWS)),
+            list_of("graph_snapshots", b""),
             b'],"mirror_hints":[',
-            comma(rows.get("mirror_hints", _NO_ROWS)),
+            list_of("mirror_hints", b""),
             b'],"record_created":',
             rows[RECORD_CREATED][0] if RECORD_CREATED in rows else b"null",
             b',"replication_records":[',
-            comma(rows.get("replication_records", _NO_ROWS)),
+            list_of("replication_records", b""),
             b'],"source_aliases":',
             source_aliases,
             b',"storage_attestations":[',
-            comma(rows.get("storage_attestations", _NO_ROWS)),
+            list_of("storage_attestations", b""),
             b'],"timestamp_anchors":[',
-            comma(rows.get("timestamp_anchors", _NO_ROWS)),
-            b']},"equivocation_count":%d,"equivocations":[' % len(equivocations),
-            comma([row.canonical for row in equivocations]),
-            b'],"event_count":%d,"invalid_event_count":%d,"invalid_events":['
-            % (valid + len(invalid), len(invalid)),
-            comma([row.canonical for row in invalid]),
-            b'],"merge_version":"%b","pith_number":"%b"'
-            % (MERGE_VERSION.encode(), pith_number.encode()),
-            _end(valid),
+            list_of("timestamp_anchors", b""),
+            _COUNTS
+            % (
+                len(equivocations),
+                comma([row.canonical for row in equivocations]) if equivocations else b"",
+                valid + len(invalid),
+                len(invalid),
+                comma([row.canonical for row in invalid]) if invalid else b"",
+                pith_number.encode(),
+                valid,
+            ),
         )
     )
 
 
-def _end(valid: int) -> bytes:
-    """How a state document ends, behind `state_sha256`."""
-    return b',"state_type":"%b","state_version":"%b","valid_event_count":%d}' % (
-        STATE_TYPE.encode(),
-        STATE_VERSION.encode(),
-        valid,
-    )
+# How a state document ends, behind `state_sha256`.
+_END: Final = b',"state_type":"%b","state_version":"%b","valid_event_count":%%d}' % (
+    STATE_TYPE.encode(),
+    STATE_VERSION.encode(),
+)
+_COUNTS: Final = (
+    b']},"equivocation_count":%%d,"equivocations":[%%b],'
+    b'"event_count":%%d,"invalid_event_count":%%d,"invalid_events":[%%b],'
+    b'"merge_version":"%b","pith_number":"%%b"' % MERGE_VERSION.encode()
+) + _END
 
 
 def digest_of_state(document: dict[str, Any]) -> str:
@@ -293,7 +298,6 @@ def digest_of_state(document: dict[str, Any]) -> str:
     return digest(encode({name: document[name] for name in document if name != "state_sha256"}))
 
 
-_NO_ROWS: Final[list[bytes]] = []
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
 # SPEC §7, 7; `current` is added without its source_aliases.
 _CORE_MEMBERS: Final = ("applied_event_ids", "equivocations", "merge_version", "pith_number")

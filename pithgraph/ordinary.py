@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import struct
 from typing import Final, NamedTuple
 
 import msgspec
@@ -26,6 +27,7 @@ from msgspec import Raw, Struct
 from pithgraph.canonical import encode_string
 from pithgraph.documents import EventView
 from pithgraph.events import EVENT_ID_PREFIX, Event, id_bytes, signer_of
+from pithgraph.kinds import RECORD_CREATED
 from pithgraph.validation import Facts
 
 
@@ -40,9 +42,10 @@ class EventClass(Struct, frozen=True, array_like=True):
 
 
 class Cut(NamedTuple):
-    """An ordinary event. `row` is its row of the state document, in canonical bytes; `seal` its
-    64-byte signature, the 31 characters of its subject behind `pith:`, and the 32 bytes of
-    previous_event_id where its class says so."""
+    """An ordinary event. `row` is its row of the state document, in canonical bytes. `seal` is its
+    64-byte signature, the 31 characters of its subject behind `pith:`, the 32 bytes of
+    previous_event_id where its class says so, and of a record_created where in the row the
+    canonical record begins and ends (4 bytes each)."""
 
     event_class: EventClass
     row: bytes
@@ -50,15 +53,15 @@ class Cut(NamedTuple):
 
 
 # Where things stand in a row: `{"created_at":"…","event_id":"…","payload":`, all of one length.
-# The id stands with its quotation marks.
-ROW_TIME: Final = slice(15, 35)
+# So rows sort by time and id as their heads do. The id stands with its quotation marks.
+ROW_TIME: Final = slice(0, 35)
 ROW_EVENT_ID: Final = slice(48, 121)
-_ROW_HEAD: Final = 122
+ROW_HEAD: Final = slice(0, 121)
+_ROW_PAYLOAD: Final = 122
 _SIGNATURE: Final = slice(0, 64)
 _SUBJECT: Final = slice(64, 95)
 _PREVIOUS: Final = slice(95, 127)
-PREVIOUS_BYTES: Final = 32
-SEAL_BYTES: Final = 95  # without a previous event
+_RECORD_SPAN: Final = struct.Struct(">II")
 
 
 def state_row(view: EventView) -> bytes:
@@ -84,9 +87,14 @@ def cut(event: Event, facts: Facts) -> Cut | None:
     event_class = EventClass(view.event_type, bytes(view.signer), facts, previous is not None)
     seal = base64.b64decode(view.signature.signature_b64)
     seal += view.subject_pith_number.removeprefix("pith:").encode()
+    row = state_row(view)
     if previous is not None:
         seal += id_bytes(previous)
-    parts = Cut(event_class, state_row(view), seal)
+    if view.event_type == RECORD_CREATED:
+        record = _RECORD_ROW.decode(row).payload.canonical_record
+        start = row.index(bytes(record))
+        seal += _RECORD_SPAN.pack(start, start + len(memoryview(record)))
+    parts = Cut(event_class, row, seal)
     return parts if join(parts) == event.canonical else None
 
 
@@ -103,9 +111,9 @@ def join(parts: Cut) -> bytes:
         previous = b',"previous_event_id":"%b"' % stated.encode()
     return b"".join(
         (
-            row[:_ROW_HEAD],
+            row[:_ROW_PAYLOAD],
             head,
-            row[_ROW_HEAD:payload_end],
+            row[_ROW_PAYLOAD:payload_end],
             previous,
             before_seal,
             base64.b64encode(seal[_SIGNATURE]),
@@ -117,9 +125,30 @@ def join(parts: Cut) -> bytes:
     )
 
 
-def record_of(row: bytes) -> bytes:
+def seal_length(event_class: EventClass) -> int:
+    """How many bytes the seals of a class have."""
+    length = _SUBJECT.stop
+    if event_class.follows:
+        length = _PREVIOUS.stop
+    if event_class.event_type == RECORD_CREATED:
+        length += _RECORD_SPAN.size
+    return length
+
+
+def row_time(created_at: str) -> bytes:
+    """How a row of this time begins: what stands at ROW_TIME."""
+    return b'{"created_at":"%b' % created_at.encode()
+
+
+def previous_of(seal: bytes | memoryview) -> bytes:
+    """The 32 bytes of previous_event_id, in the seal of an event whose class has one."""
+    return bytes(seal[_PREVIOUS])
+
+
+def record_of(row: bytes, seal: bytes | memoryview) -> bytes:
     """The canonical record in the row of a record_created."""
-    return bytes(_RECORD_ROW.decode(row).payload.canonical_record)
+    start, end = _RECORD_SPAN.unpack_from(seal, len(seal) - _RECORD_SPAN.size)
+    return row[start:end]
 
 
 @functools.lru_cache(maxsize=4096)

@@ -38,7 +38,7 @@ import msgspec
 from pithgraph.events import Event, id_bytes
 from pithgraph.identifiers import PithNumber, seconds_of
 from pithgraph.merge import MERGE_VERSION, State
-from pithgraph.ordinary import PREVIOUS_BYTES, SEAL_BYTES, Cut, EventClass, join
+from pithgraph.ordinary import Cut, EventClass, join, seal_length
 from pithgraph.validation import Facts
 
 FORMAT: Final = 2
@@ -60,9 +60,8 @@ POSITION_BYTES: Final = 8
 BLOCK_BYTES: Final = 64 * 1024
 MAX_CLASSES: Final = 2**16 - 1
 NO_CLASS: Final = 0
-# Of a key of by_paper: paper and time, and the beginning of the id.
-ORDER_TIME: Final = slice(0, 35)
-ORDER_ID: Final = slice(35, 43)
+# Of a `Location`: the key of the block.
+BLOCK_KEY: Final = slice(2, 10)
 _NO_TIME: Final = b"\xff" * 5
 _FACTS_LENGTH: Final = struct.Struct(">I")
 _COUNTERS: Final = struct.Struct(">QQQ")
@@ -160,10 +159,6 @@ def ordinary_content(parts: Cut) -> bytes:
     return parts.row + parts.seal
 
 
-def seal_length(event_class: EventClass) -> int:
-    return SEAL_BYTES + (PREVIOUS_BYTES if event_class.follows else 0)
-
-
 def other_content(canonical: bytes, facts: Facts) -> bytes:
     packed = msgspec.msgpack.encode(facts)
     return _FACTS_LENGTH.pack(len(packed)) + packed + canonical
@@ -211,6 +206,10 @@ def location_in_block(block: bytes | memoryview, first: int, position: int) -> L
 
 def counters_value(counters: PaperCounters) -> bytes:
     return _COUNTERS.pack(*counters)
+
+
+# As PaperCounters; called once a paper of every replay.
+unpack_counters = _COUNTERS.unpack
 
 
 def read_counters(value: bytes | memoryview | None) -> PaperCounters:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, cast
 
 import lmdb
 import msgspec
@@ -29,7 +29,7 @@ from pithgraph.ordinary import EventClass
 from pithgraph.validation import Facts
 
 DATA_FILE: Final = "data.mdb"
-MAX_READERS: Final = 1024  # processes and open views at a time
+MAX_READERS: Final = 2048  # two for each view that is open, in all processes
 
 _DAMAGED: Final = (
     lmdb.CorruptedError,
@@ -49,7 +49,7 @@ class StoredEvent(NamedTuple):
 
 
 # A row of by_paper, key and value, as `layout` describes them.
-IndexRow = tuple[Any, Any]
+IndexRow = tuple[bytes, bytes]
 
 
 @contextmanager
@@ -138,13 +138,29 @@ class Log:
         self._check_process()
         with lmdb_errors(self.path):
             try:
-                transaction = self._environment.begin(buffers=True)
+                rows, blocks = self._begin_both()
             except lmdb.MapResizedError:
                 # Another process has grown the map: adopt its size.
                 self._environment.set_mapsize(0)
-                transaction = self._environment.begin(buffers=True)
-            with transaction:
-                yield Snapshot(transaction, self)
+                rows, blocks = self._begin_both()
+            with rows, blocks:
+                yield Snapshot(rows, blocks, self)
+
+    def _begin_both(self) -> tuple[lmdb.Transaction, lmdb.Transaction]:
+        """Two views of one moment: one gives bytes, which is quicker for small rows, the other
+        views into the map, which is quicker for blocks."""
+        while True:
+            rows = self._environment.begin()
+            try:
+                blocks = self._environment.begin(buffers=True)
+            except BaseException:
+                rows.abort()
+                raise
+            if rows.id() == blocks.id():
+                return rows, blocks
+            # A writer has committed in between.
+            rows.abort()
+            blocks.abort()
 
     def _check_process(self) -> None:
         """LMDB's environments do not survive a fork."""
@@ -162,16 +178,15 @@ class Log:
 
 
 class Snapshot:
-    """A log as it was at one moment: a read transaction.
+    """A log as it was at one moment. `blocks` is a read transaction that hands out views into the
+    map, which end with it or when the map grows: they are used at once, and copied."""
 
-    What LMDB hands out are views into its map, which end with the transaction or when the map
-    grows. They are copied before anything is returned.
-    """
-
-    def __init__(self, transaction: lmdb.Transaction, log: Log) -> None:
+    def __init__(self, transaction: lmdb.Transaction, blocks: lmdb.Transaction, log: Log) -> None:
         self._transaction = transaction
+        self._blocks = blocks
         self._log = log
         self._tables = log._tables
+        self._block_table = log._tables.get(b"events")
 
     @property
     def id(self) -> int:
@@ -229,7 +244,7 @@ class Snapshot:
         """The event at a position. Raises LogError where there is none."""
         if not 0 <= position < self.size:
             raise LogError(f"the log holds no event at position {position}")
-        with self._transaction.cursor(self._tables[b"events"]) as cursor:
+        with self._blocks.cursor(self._tables[b"events"]) as cursor:
             # The last block that begins at the position or before it.
             found = cursor.set_range(layout.position_key(position + 1))
             found = cursor.prev() if found else cursor.last()
@@ -239,33 +254,33 @@ class Snapshot:
             location = layout.location_in_block(cursor.value(), first, position)
         return self._stored(position, location)
 
-    def papers_indexed(self) -> Iterator[tuple[bytes, layout.PaperCounters, list[IndexRow]]]:
-        """The key of every paper, sorted by SUFFIX, with its counters and its events in the index.
-        The rows are views, to be used at once."""
+    def papers_indexed(self) -> Iterator[tuple[bytes, int, list[IndexRow]]]:
+        """The key of every paper, sorted by SUFFIX, with the number of its alias rows, and its
+        events in the index."""
         with (
             self._transaction.cursor(self._tables[b"papers"]) as papers,
             self._transaction.cursor(self._tables[b"by_paper"]) as index,
         ):
-            rows = index.iternext()
-            for key, value in papers.iternext():
-                paper = bytes(key)
-                counters = layout.read_counters(value)
-                yield paper, counters, _index_rows(paper, rows, counters.events)
+            # `lmdb` types its answers as bytes or views, whichever the transaction gives.
+            rows = cast(Iterator[IndexRow], index.iternext())
+            for paper, value in cast(Iterator[IndexRow], papers.iternext()):
+                events, aliases, _ = layout.unpack_counters(value)
+                yield paper, aliases, _index_rows(paper, rows, events)
 
     def index_of(self, paper: PithNumber) -> list[IndexRow]:
-        """A paper's events in the index, about in merge order. The rows are views, to be used at
-        once."""
+        """A paper's events in the index, about in merge order."""
         key = layout.paper_key(paper)
         with self._transaction.cursor(self._tables[b"by_paper"]) as cursor:
             if not cursor.set_range(key):
                 return []
-            return _index_rows(key, cursor.iternext(), self.counters_of(paper).events)
+            rows = cast(Iterator[IndexRow], cursor.iternext())
+            return _index_rows(key, rows, self.counters_of(paper).events)
 
-    def block(self, first: int) -> Any:
-        """The block whose first event has this position: a view, to be used at once. Raises
-        LogError."""
-        value = self._transaction.get(layout.position_key(first), db=self._tables[b"events"])
+    def block(self, key: bytes) -> Any:
+        """The block of this key: a view, to be used at once. Raises LogError."""
+        value = self._blocks.get(key, db=self._block_table)
         if value is None:
+            first = int.from_bytes(key, "big")
             raise LogError(f"{self._log.path}: the block of position {first} is missing")
         return value
 
@@ -313,7 +328,8 @@ class Snapshot:
         start, end = location.offset, location.offset + location.length
         event_class = self.class_of(location.class_number)
         try:
-            content = self.codec.decompress(bytes(self.block(location.block)[start:end]))
+            block = self.block(layout.position_key(location.block))
+            content = self.codec.decompress(bytes(block[start:end]))
             canonical, facts = layout.read_content(content, event_class)
         except ValueError as error:
             raise LogError(
@@ -339,7 +355,7 @@ def _index_rows(paper: bytes, rows: Iterator[IndexRow], count: int) -> list[Inde
     """The next `count` rows of the index, which are a paper's. Raises LogError."""
     found = list(islice(rows, min(count, sys.maxsize)))
     if len(found) != count or (
-        found and not bytes(found[0][0]).startswith(paper) & bytes(found[-1][0]).startswith(paper)
+        count and not (found[0][0].startswith(paper) and found[-1][0].startswith(paper))
     ):
         raise LogError(f"the index of paper {layout.paper_of(paper)} is damaged")
     return found
