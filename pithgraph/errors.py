@@ -115,3 +115,7 @@ class ProofError(PithgraphError):
 
 class LogError(PithgraphError):
     """A log that cannot be used: absent, locked, damaged or of another format."""
+
+
+class WorkerError(PithgraphError):
+    """A worker process ended before its work was done."""

@@ -7,9 +7,9 @@ subject it names. The canonical bytes are the event; everything else is read fro
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
-import re
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +19,7 @@ from pithgraph.canonical import Encode, decode, depth_of, digest, encode, encode
 from pithgraph.documents import EventView, Signer
 from pithgraph.errors import DecodeError, EncodeError, IdentifierError, Refused
 from pithgraph.identifiers import is_timestamp, parse_pith_number
+from pithgraph.outline import EVENT_ID, Outline, outline
 
 MAX_EVENT_BYTES: Final = 1024 * 1024
 MAX_EVENT_DEPTH: Final = 56
@@ -32,7 +33,6 @@ FORBIDDEN_MEMBERS: Final = ("metadata", "schema_version", "source")
 _VIEW: Final = msgspec.json.Decoder(EventView)
 _SIGNER: Final = msgspec.json.Decoder(Signer)
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
-_EVENT_ID: Final = re.compile(r"sha256:[0-9a-f]{64}")
 # Digits and minus signs to zeros, what may stand before a number to colons, the rest to spaces: so
 # a number of 16 characters or more is found by one search, where a pattern takes ten times as long.
 _NUMBERS_SHOWN: Final = bytes(
@@ -49,14 +49,18 @@ class Event:
     and then `malformed` says which member and why.
     """
 
-    __slots__ = ("_sha256", "canonical", "malformed", "view")
+    __slots__ = ("_sha256", "canonical", "malformed", "outline", "view")
 
-    def __init__(self, canonical: bytes, sha256: bytes | None = None) -> None:
+    def __init__(self, canonical: bytes, outline: Outline | None = None) -> None:
         """An event from canonical bytes that `from_value` made, e.g. out of a log."""
         self.canonical = canonical
-        self._sha256 = sha256
+        self.outline = outline
+        self._sha256: bytes | None = None
         self.view: EventView | None = None
         self.malformed: str | None = None
+        if outline is not None:
+            self.view = outline.view
+            return
         try:
             self.view = _well_formed(canonical)
         except msgspec.ValidationError as error:
@@ -100,7 +104,7 @@ class Event:
         except EncodeError as error:
             raise Refused("wrong_shape", str(error)) from None
         _check_limits(canonical, value)
-        return cls(canonical)
+        return cls(canonical, outline(value, canonical))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Event:
@@ -131,7 +135,7 @@ class Event:
         if self.view is not None:
             return self.view.event_id
         stated = self.value.get("event_id")
-        return stated if isinstance(stated, str) and _EVENT_ID.fullmatch(stated) else None
+        return stated if isinstance(stated, str) and EVENT_ID.fullmatch(stated) else None
 
     @property
     def timestamp(self) -> str | None:
@@ -140,8 +144,26 @@ class Event:
         return stated if isinstance(stated, str) and is_timestamp(stated) else None
 
     @property
+    def computed_id(self) -> str:
+        """The event_id that the event ought to have (SPEC §5)."""
+        if self.outline is not None:
+            return EVENT_ID_PREFIX + digest(self.outline.hashed(self.canonical))
+        return computed_event_id(self.canonical)
+
+    @property
+    def signature(self) -> bytes | None:
+        """The 64 bytes of a well-formed event's signature, or None where it is unsigned."""
+        if self.outline is not None:
+            return self.outline.signature
+        assert self.view is not None
+        signature = self.view.signature
+        return None if signature is None else base64.b64decode(signature.signature_b64)
+
+    @property
     def signer(self) -> Signer:
         """The signer of a well-formed event."""
+        if self.outline is not None:
+            return self.outline.signer
         assert self.view is not None
         return signer_of(bytes(self.view.signer))
 

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from pithgraph.documents import EventView, FullPithNumber, Receipt, Sha256, Signer
-from pithgraph.identifiers import parse_pith_number, suffix_of, year_of
+from pithgraph.identifiers import is_suffix_of, parse_pith_number, suffix_of, year_of
 from pithgraph.keyring import REGISTRY
 
 AUTHOR: Final = "author"
@@ -26,12 +26,22 @@ RECORD_CREATED: Final = "record_created"
 # --- payloads: the members that a kind requires, more are allowed ----------------------------
 
 
+class Metadata(Struct, frozen=True):
+    submitted_at: Any = None
+
+
+class Source(Struct, frozen=True):
+    kind: Raw | UnsetType = UNSET
+    id: Raw | UnsetType = UNSET
+    version: Raw | UnsetType = UNSET
+
+
 class CanonicalRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """Exactly these three members; nothing of `metadata` but the year is judged."""
 
-    metadata: dict[str, Any]
+    metadata: Metadata
     schema_version: Raw
-    source: dict[str, Raw]
+    source: Source
 
 
 class RecordCreated(Struct, frozen=True):
@@ -45,7 +55,7 @@ class RecordCreated(Struct, frozen=True):
 
 
 class GraphSnapshot(Struct, frozen=True):
-    graph_snapshot: dict[str, Raw]
+    graph_snapshot: Raw
     verdict_id: str | None
 
 
@@ -115,7 +125,7 @@ class MirrorHint(Struct, frozen=True):
 def _record_created(payload: RecordCreated, event: EventView, _: Signer) -> str | None:
     record = bytes(payload.canonical_record)
     try:
-        parts = msgspec.json.decode(record, type=CanonicalRecord)
+        parts = _RECORD.decode(record)
     except msgspec.ValidationError as error:
         return f"canonical_record: {error}"
     # The payload is canonical, so its members are: no bytes are made again.
@@ -123,16 +133,25 @@ def _record_created(payload: RecordCreated, event: EventView, _: Signer) -> str 
     if computed.hexdigest() != payload.canonical_sha256:
         return f"canonical_sha256: the record's is {computed.hexdigest()}"
     subject = parse_pith_number(event.subject_pith_number)
-    if suffix_of(computed.digest()) != subject.suffix:
+    if not is_suffix_of(subject.suffix, computed.digest()):
         return "canonical_sha256: it gives another Pith Number than the subject"
-    if year_of({"metadata": parts.metadata}) != subject.year:
+    if year_of({"metadata": {"submitted_at": parts.metadata.submitted_at}}) != subject.year:
         return "canonical_record: metadata.submitted_at gives another year than the subject"
-    for name in ("kind", "id", "version"):
-        inside, outside = parts.source.get(name), getattr(payload, f"source_{name}")
-        if inside is None or bytes(inside) != bytes(outside):
+    for name, inside, outside in (
+        ("kind", parts.source.kind, payload.source_kind),
+        ("id", parts.source.id, payload.source_id),
+        ("version", parts.source.version, payload.source_version),
+    ):
+        if isinstance(inside, UnsetType) or bytes(inside) != bytes(outside):
             return f"source_{name}: differs from canonical_record.source.{name}"
     if payload.receipt.canonical_sha256 != payload.canonical_sha256:
         return "receipt: its canonical_sha256 is another"
+    return None
+
+
+def _graph_snapshot(payload: GraphSnapshot, _: EventView, __: Signer) -> str | None:
+    if bytes(payload.graph_snapshot)[:1] != b"{":
+        return "graph_snapshot: Expected `object`"
     return None
 
 
@@ -204,7 +223,7 @@ KINDS: Final[dict[str, Kind]] = {
         "record_created", _form("record"), _REGISTRY, RecordCreated, _record_created
     ),
     "graph_snapshot": Kind(
-        "graph_snapshots", _form("graph"), _REGISTRY, GraphSnapshot, _nothing_more
+        "graph_snapshots", _form("graph"), _REGISTRY, GraphSnapshot, _graph_snapshot
     ),
     "author_attestation": Kind(
         "author_attestations",
@@ -249,6 +268,9 @@ EVENT_TYPE_OF_BUCKET: Final = {kind.bucket: name for name, kind in KINDS.items()
 LIST_BUCKETS: Final = tuple(b for b in EVENT_TYPE_OF_BUCKET if b != RECORD_CREATED)
 
 
+_RECORD: Final = msgspec.json.Decoder(CanonicalRecord)
+_DECODERS: Final = {kind.payload: msgspec.json.Decoder(kind.payload) for kind in KINDS.values()}
+
 # A fault may quote what a stranger wrote, and is stored.
 _FAULT_LENGTH: Final = 500
 
@@ -259,7 +281,7 @@ def read_payload(kind: Kind, event: EventView, signer: Signer) -> tuple[Any, str
     The receipt's signature is not asked here: that takes a keyring (`validation`).
     """
     try:
-        payload = msgspec.json.decode(event.payload, type=kind.payload)
+        payload = _DECODERS[kind.payload].decode(event.payload)
     except msgspec.ValidationError as error:
         return None, str(error)[:_FAULT_LENGTH]
     fault = kind.agrees(payload, event, signer)

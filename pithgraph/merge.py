@@ -176,7 +176,7 @@ def merge(
     invalid_rows = [_invalid_row(digest_, *invalid[digest_]) for digest_ in sorted(invalid)]
     rows: dict[str, list[bytes]] = {}
     for one in applied:
-        rows.setdefault(KINDS[one.view.event_type].bucket, []).append(state_row(one.view))
+        rows.setdefault(KINDS[one.view.event_type].bucket, []).append(state_row(one.event))
     hashed = _document(
         pith_number,
         [b'"%b"' % one.event_id.encode() for one in applied],

@@ -8,10 +8,11 @@ Of nearly all events of a log, one differs from another in its row of the state 
 its class. So a log stores of such an event its class, the row and the seal, and a replay takes the
 row as it is, without decoding it.
 
-An event is ordinary when it is valid under `verified`, and its parts give its canonical bytes back;
-that is tried with each. For all events of one class judging decides alike, as long as the key has
-no window: their timestamps, the forms of their targets and their ids were found good, the signer's
-members, the facts and the type are those of the class, and nothing else is judged (`validation`).
+An event is ordinary when it is valid under `verified` and of the usual shape (`outline`), and its
+parts give its canonical bytes back; that is tried with each. For all events of one class judging
+decides alike, as long as the key has no window: their timestamps, the forms of their targets and
+their ids were found good, the signer's members, the facts and the type are those of the class, and
+nothing else is judged (`validation`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ import msgspec
 from msgspec import Raw, Struct
 
 from pithgraph.canonical import encode_string
-from pithgraph.documents import EventView
 from pithgraph.events import EVENT_ID_PREFIX, Event, id_bytes, signer_of
 from pithgraph.kinds import RECORD_CREATED
 from pithgraph.validation import Facts
@@ -64,10 +64,13 @@ _PREVIOUS: Final = slice(95, 127)
 _RECORD_SPAN: Final = struct.Struct(">II")
 
 
-def state_row(view: EventView) -> bytes:
+def state_row(event: Event) -> bytes:
     """The row of a valid event in its bucket (SPEC §7, 3), in canonical bytes."""
-    # Written out rather than joined by name, since this runs once an event. A timestamp and an id
-    # need no escapes.
+    if event.outline is not None:
+        return event.outline.row(event.canonical)
+    view = event.view
+    assert view is not None  # a malformed event is never valid
+    # A timestamp and an id need no escapes.
     return b'{"created_at":"%b","event_id":"%b","payload":%b,"signer":%b,"target":%b}' % (
         view.created_at.encode(),
         view.event_id.encode(),
@@ -77,23 +80,29 @@ def state_row(view: EventView) -> bytes:
     )
 
 
-def cut(event: Event, facts: Facts) -> Cut | None:
-    """An event that is valid under `verified`, with these facts, cut; None where it has another
-    shape than the usual one."""
+def class_of(event: Event, facts: Facts) -> EventClass | None:
+    """The class of an event of the usual shape with these facts."""
     view = event.view
-    if view is None or view.signature is None:
+    if event.outline is None or view is None:
         return None
-    previous = view.previous_event_id
-    event_class = EventClass(view.event_type, bytes(view.signer), facts, previous is not None)
-    seal = base64.b64decode(view.signature.signature_b64)
-    seal += view.subject_pith_number.removeprefix("pith:").encode()
-    row = state_row(view)
-    if previous is not None:
-        seal += id_bytes(previous)
+    follows = view.previous_event_id is not None
+    return EventClass(view.event_type, bytes(view.signer), facts, follows)
+
+
+def cut(event: Event, event_class: EventClass) -> Cut | None:
+    """An event of this class that is valid under `verified`, cut; None where the parts would not
+    give it back."""
+    view, signature = event.view, event.signature
+    assert view is not None  # since it has a class
+    assert signature is not None
+    row = state_row(event)
+    seal = signature + view.subject_pith_number.removeprefix("pith:").encode()
+    if view.previous_event_id is not None:
+        seal += id_bytes(view.previous_event_id)
     if view.event_type == RECORD_CREATED:
-        record = _RECORD_ROW.decode(row).payload.canonical_record
-        start = row.index(bytes(record))
-        seal += _RECORD_SPAN.pack(start, start + len(memoryview(record)))
+        record = bytes(_RECORD_ROW.decode(row).payload.canonical_record)
+        start = row.index(record)
+        seal += _RECORD_SPAN.pack(start, start + len(record))
     parts = Cut(event_class, row, seal)
     return parts if join(parts) == event.canonical else None
 

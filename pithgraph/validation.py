@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct
 
 from pithgraph.documents import EventView, Receipt, Signer
-from pithgraph.events import Event, computed_event_id, id_bytes
+from pithgraph.events import Event, id_bytes
 from pithgraph.identifiers import is_timestamp
 from pithgraph.keyring import REGISTRY, Key, Keyring
 from pithgraph.keys import verify
@@ -88,7 +88,7 @@ def establish(event: Event, keyring: Keyring, known: Facts | None = None) -> Fac
         return _NOTHING_ESTABLISHED
     signer = event.signer
     if known is None:
-        recomputes = computed_event_id(event.canonical) == view.event_id
+        recomputes = event.computed_id == view.event_id
         fault, receipt, receipt_message = _read_payload(view, signer)
         known = Facts(recomputes, None, fault, receipt)
     else:
@@ -96,7 +96,8 @@ def establish(event: Event, keyring: Keyring, known: Facts | None = None) -> Fac
     signature = known.signature
     key = keyring.by_fingerprint(signer.public_key_fingerprint)
     if key and view.signature and (signature is None or signature.key_sha256 != key.sha256):
-        raw = base64.b64decode(view.signature.signature_b64)
+        raw = event.signature
+        assert raw is not None
         signature = Trial(key.sha256, verify(key.public_key, raw, id_bytes(view.event_id)))
     receipt = known.receipt
     if receipt is not None:
@@ -130,6 +131,20 @@ def judge(event: Event, facts: Facts, keyring: Keyring, assurance: Assurance) ->
             continue
         return Verdict(reason, detail, False)
     return Verdict(None, "", stated)
+
+
+def is_judged_like_its_class(event: Event) -> bool:
+    """Whether `judge` must find the event valid where it found one so that has the same facts, the
+    same event_type and the same signer, whose key has no window: the checks look at nothing else,
+    but at the time and the forms that are asked here."""
+    view = event.view
+    return (
+        view is not None
+        and view.signature is not None
+        and view.signature.key_id == event.signer.key_id
+        and is_timestamp(view.created_at)
+        and KINDS[view.event_type].target.fullmatch(view.target) is not None
+    )
 
 
 def check_assurance(assurance: str) -> None:

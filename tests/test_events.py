@@ -246,7 +246,7 @@ def test_every_other_member_counts_in_the_id() -> None:
 
 def test_an_event_out_of_its_canonical_bytes_is_the_same() -> None:
     event = Event.from_value(signed_event())
-    again = Event(event.canonical, event.sha256)
+    again = Event(event.canonical)
     assert (again.view, again.sha256, again.value) == (event.view, event.sha256, event.value)
 
 

@@ -458,9 +458,7 @@ def every_signature_good(patch: pytest.MonkeyPatch) -> None:
 def id_from_everything(patch: pytest.MonkeyPatch) -> None:
     """The id covers the signature too."""
     patch.setattr(
-        validation,
-        "computed_event_id",
-        lambda canonical: "sha256:" + hashlib.sha256(canonical).hexdigest(),
+        Event, "computed_id", property(lambda event: "sha256:" + event.sha256.hex())
     )
 
 

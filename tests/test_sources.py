@@ -5,20 +5,73 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import tracemalloc
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pithgraph import cutting
 from pithgraph.canonical import decode
 from pithgraph.errors import DecodeError
-from pithgraph.sources import Limits, Piece, Unreadable, read_sources, read_stream
+from pithgraph.sources import (
+    Limits,
+    Lines,
+    Piece,
+    Unreadable,
+    read_sources,
+    read_spans,
+    read_stream,
+    total_bytes,
+)
 
 EVENT = b'{"subject_pith_number":"x"}'
 
 
-def pieces(data: bytes, limits: Limits | None = None) -> list[Piece | Unreadable]:
-    return list(read_stream("s", io.BufferedReader(io.BytesIO(data)), limits or Limits()))  # type: ignore[arg-type]
+class Slow(io.RawIOBase):
+    """Gives so many bytes at a time, and fails at the end if it is told to."""
+
+    def __init__(self, parts: Iterable[bytes], *, fails: bool = False) -> None:
+        self._parts = iter(parts)
+        self._fails = fails
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._rest or next(self._parts, b"")
+        if not part and self._fails:
+            raise OSError(5, "it broke")
+        count = min(len(part), len(buffer))
+        buffer[:count] = part[:count]
+        self._rest = part[count:]
+        return count
+
+
+def in_parts(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def spans(
+    data: bytes | io.RawIOBase, limits: Limits | None = None
+) -> list[Piece | Lines | Unreadable]:
+    raw = io.BytesIO(data) if isinstance(data, bytes) else data
+    return list(read_stream("s", io.BufferedReader(raw), limits or Limits()))
+
+
+def cut_up(found: Iterable[Piece | Lines | Unreadable]) -> list[Piece | Unreadable]:
+    cut: list[Piece | Unreadable] = []
+    for piece in found:
+        cut += piece.pieces() if isinstance(piece, Lines) else [piece]
+    return cut
+
+
+def pieces(data: bytes | io.RawIOBase, limits: Limits | None = None) -> list[Piece | Unreadable]:
+    return cut_up(spans(data, limits))
 
 
 def test_one_line_is_a_document() -> None:
@@ -96,21 +149,18 @@ def test_many_bad_lines_hide_no_good_one() -> None:
 
 
 def test_a_pipe_may_give_one_byte_at_a_time() -> None:
-    class Drip(io.RawIOBase):
-        def __init__(self, data: bytes) -> None:
-            self.data = data
-
-        def readable(self) -> bool:
-            return True
-
-        def readinto(self, buffer: Any) -> int:
-            buffer[: len(self.data[:1])] = self.data[:1]
-            self.data = self.data[1:]
-            return len(self.data) and 1
-
     data = gzip.compress(EVENT + b"\n" + EVENT)
-    found = list(read_stream("s", io.BufferedReader(Drip(data + b"\0")), Limits()))
+    found = pieces(Slow(in_parts(data + b"\0", 1)))
     assert [piece.line for piece in found][:2] == [1, 2]
+
+
+def test_a_line_over_the_limit_is_the_last_one_asked() -> None:
+    limits = Limits(line=40, document=10_000)
+    for before in (1, 98, 99, 100):
+        data = b"broken\n" * before + b"x" * 100 + b"\n" + EVENT + b"\n" + EVENT
+        found = pieces(data, limits)
+        assert [piece.line for piece in found] == list(range(1, before + 4))
+        assert [piece.line for piece in found if isinstance(piece, Unreadable)] == [before + 1]
 
 
 def test_a_line_over_the_limit_is_refused_alone() -> None:
@@ -122,6 +172,94 @@ def test_a_line_over_the_limit_is_refused_alone() -> None:
     found = pieces(long + b"\n" + EVENT, limits)
     assert [piece[1:3] for piece in found] == [(1, "too_large"), (2, EVENT)]
     assert pieces(long, limits) == [Piece("s", None, long)]  # a document has a limit of its own
+
+
+LINES = st.lists(
+    st.one_of(
+        st.sampled_from([b"", b"", b" \t", b"\r", b"{}", b"7\r", b"\0", b"\x0b", b"a\rb", b"]"]),
+        st.integers(0, 60).map(lambda size: b"x" * size),
+        st.integers(10, 60).map(lambda size: b" " * size),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=300)
+@given(
+    lines=LINES,
+    blank=st.integers(0, 40),
+    ended=st.booleans(),
+    limit=st.sampled_from([2, 8, 30, 1000]),
+    span=st.sampled_from([1, 2, 5, 16, 64, 200, cutting.SPAN_BYTES]),
+    part=st.sampled_from([1, 3, 50, None]),
+)
+def test_spans_hold_the_lines_of_a_source(
+    lines: list[bytes], blank: int, ended: bool, limit: int, span: int, part: int | None
+) -> None:
+    lines = [b"{}"] + [b""] * blank + [b"[]", *lines]
+    data = b"\n".join(lines) + b"\n" * ended
+    expected = [
+        (number, "too_large" if len(line) > limit else line)
+        for number, line in enumerate(lines, 1)
+        if line.strip(b" \t\r") or len(line) > limit
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cutting, "SPAN_BYTES", span)
+        found = spans(Slow(in_parts(data, part)) if part else data, Limits(line=limit))
+    assert [piece[1:3] for piece in cut_up(found)] == expected
+    for piece in found:
+        if isinstance(piece, Lines):
+            assert 0 < len(piece.data) <= max(span, limit + 1) + min(span, cutting.BLOCK_BYTES)
+            whole = b"\n".join([*lines[piece.first_line - 1 :], b""])
+            assert whole.startswith(piece.data.removesuffix(b"\n") + b"\n")
+
+
+def test_a_span_is_of_about_its_size() -> None:
+    data = b"".join(b'{"n":%d}\n' % n for n in range(500_000))
+    found = spans(data)
+    assert b"".join(piece.data for piece in found if isinstance(piece, Lines)) == data
+    sizes = [len(piece.data) for piece in found if isinstance(piece, Lines)]
+    assert all(0.9 <= size / cutting.SPAN_BYTES <= 1 for size in sizes[:-1])
+
+
+@pytest.mark.parametrize("span", [100, cutting.SPAN_BYTES])
+def test_lines_over_the_limit_stand_in_their_places(
+    span: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cutting, "SPAN_BYTES", span)
+    long = b"x" * 1000
+    data = b"\n".join([long, EVENT, EVENT, long, long, b"a\rb", EVENT, b"x" * 41])
+    data += b"\n" + b"y" * 40 + b"\n" + b"z" * 41
+    found = spans(data, Limits(line=40, document=2000))
+    assert [(type(piece).__name__, piece[1]) for piece in found] == [
+        ("Unreadable", 1),
+        ("Lines", 2),
+        ("Unreadable", 4),
+        ("Unreadable", 5),
+        ("Lines", 6),
+        ("Unreadable", 8),
+        ("Lines", 9),
+        ("Unreadable", 10),
+    ]
+    assert {piece.reason for piece in found if isinstance(piece, Unreadable)} == {"too_large"}
+
+
+def test_a_line_may_be_longer_than_a_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutting, "SPAN_BYTES", 10)
+    data = b"\n".join([EVENT, b"x" * 1000, b"[]", b"y" * 1000])
+    assert [piece.data for piece in pieces(data) if isinstance(piece, Piece)] == data.split(b"\n")
+
+
+def test_a_long_line_takes_little_memory() -> None:
+    head = b'{}\n{}\n{"a":"'
+    raw = Slow([head, *([b"x" * 8192] * 8192), b'"}\n{}\n'])
+    tracemalloc.start()
+    try:
+        found = spans(raw, Limits(line=1 << 20))
+        assert tracemalloc.get_traced_memory()[1] < 6 << 20
+    finally:
+        tracemalloc.stop()
+    assert [piece[1] for piece in found] == [1, 3, 4]
 
 
 def test_a_document_over_its_limit_is_refused() -> None:
@@ -147,6 +285,17 @@ def test_gzip_is_told_by_content_and_a_cut_one_keeps_its_lines(tmp_path: Path) -
     assert isinstance(last, Unreadable)
     assert last.reason == "unreadable"
     assert f"after line {len(lines)}" in last.detail
+
+
+def test_what_was_read_before_a_fault_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    detail = "it broke (after line 3)"
+    for span in (1, 20, 60, cutting.SPAN_BYTES):
+        monkeypatch.setattr(cutting, "SPAN_BYTES", span)
+        for rest in (b"", b"\n \n" * 100, b"\n\n" + b"x" * 30, b"x" * 90):
+            raw = Slow(in_parts(b"\n".join([EVENT, b"", EVENT, rest]), 25), fails=True)
+            *lines, last = pieces(raw, Limits(line=40))
+            assert lines == [Piece("s", 1, EVENT), Piece("s", 3, EVENT)]
+            assert last == Unreadable("s", None, "unreadable", detail)
 
 
 def test_a_gzip_bomb_is_refused_within_its_limit() -> None:
@@ -198,6 +347,40 @@ def test_names_of_any_bytes_are_shown_as_text(tmp_path: Path) -> None:
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    stdin = io.TextIOWrapper(io.BufferedReader(io.BytesIO(gzip.compress(EVENT))))  # type: ignore[arg-type]
+    stdin = io.TextIOWrapper(io.BufferedReader(io.BytesIO(gzip.compress(EVENT))))
     monkeypatch.setattr("sys.stdin", stdin)
     assert list(read_sources(["-"])) == [Piece("<standard input>", None, EVENT)]
+
+
+def test_progress_sums_up_to_the_size_of_what_is_read(tmp_path: Path) -> None:
+    lines = b"".join(b'{"n":%d}\n' % n for n in range(300_000))
+    (tmp_path / "a.jsonl").write_bytes(lines)
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines))
+    (tmp_path / "c.json").write_bytes(EVENT)
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(lines)[:-9])
+    (tmp_path / "broken.json").write_bytes(b"\x1f\x8b and no more")
+    (tmp_path / "empty.json").touch()
+    (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere")
+    paths = [tmp_path, tmp_path / "cut.gz", tmp_path / "nothing"]
+    names = ("a.jsonl", "b.jsonl.gz", "broken.json", "c.json", "cut.gz")
+    told: list[int] = []
+    count = sum(1 for _ in read_spans(paths, progress=told.append))
+    assert sum(told) == total_bytes(paths) == sum((tmp_path / n).stat().st_size for n in names)
+    assert 10 < len(told) <= count + len(names)
+    assert min(told) > 0
+
+
+def test_progress_of_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = gzip.compress(EVENT)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(data))))
+    told: list[int] = []
+    assert len(list(read_spans(["-"], progress=told.append))) == 1
+    assert sum(told) == len(data)
+
+
+def test_what_has_no_size_has_no_total(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    assert total_bytes([tmp_path]) == 0  # it is not read there
+    assert total_bytes([tmp_path / "pipe.json"]) is None
+    assert total_bytes(["-"]) is None
+    assert total_bytes([]) == 0

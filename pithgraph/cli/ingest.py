@@ -8,8 +8,9 @@ import click
 
 from pithgraph.cli import FINE, REFUSED, options, out, say
 from pithgraph.errors import REFUSAL_REASONS
-from pithgraph.ingestion import Admit, Ingested, ingest
+from pithgraph.ingestion import Ingested, ingest
 from pithgraph.log import LogWriter
+from pithgraph.preparing import Admit
 from pithgraph.sources import Limits, load_keyring
 
 

@@ -14,10 +14,10 @@ import lmdb
 
 from pithgraph.errors import LogError
 from pithgraph.events import Event
-from pithgraph.identifiers import PithNumber, parse_pith_number
+from pithgraph.identifiers import PithNumber
 from pithgraph.log import layout
 from pithgraph.log.compression import NONE, Codec, codec_of, train
-from pithgraph.ordinary import cut
+from pithgraph.ordinary import EventClass, cut
 from pithgraph.validation import Facts
 
 QUOTA: Final = 1000
@@ -45,15 +45,23 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def of(
-        cls, event: Event, facts: Facts, *, valid: bool, quota: layout.RefusedRow | None = None
+        cls,
+        event: Event,
+        facts: Facts,
+        event_class: EventClass | None,
+        packed_class: bytes,
+        *,
+        valid: bool,
+        quota: layout.RefusedRow | None = None,
     ) -> NewEvent:
-        """Lay out an event with what was established about it."""
-        parts = cut(event, facts) if valid else None
+        """Lay out an event with what was established about it. Only a valid one has a class."""
+        parts = cut(event, event_class) if event_class is not None else None
+        subject = event.subject
         return cls(
             event.sha256,
-            layout.paper_key(parse_pith_number(event.subject)),
+            (subject[10:] + subject[5:9]).encode(),
             layout.merge_order(event),
-            layout.class_value(parts.event_class) if parts else b"",
+            packed_class if parts else b"",
             layout.ordinary_content(parts)
             if parts
             else layout.other_content(event.canonical, facts),

@@ -1,0 +1,133 @@
+"""What pieces of sources bring to a log: the heavy half of an ingest, which any process can do.
+
+What lives here: decoding, taking apart, establishing, judging, the door (`--admit`), and what
+counts against the quota. What must not: reading files (`sources`), the log, the rules (core).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal
+
+from pithgraph.canonical import read
+from pithgraph.entries import AliasEntry, EventEntry, RefusedEntry, entries_of
+from pithgraph.errors import DecodeError
+from pithgraph.events import Event
+from pithgraph.identifiers import parse_pith_number
+from pithgraph.keyring import Keyring
+from pithgraph.log.batch import New, NewAlias, NewEvent
+from pithgraph.log.layout import RefusedRow, class_value
+from pithgraph.ordinary import EventClass, class_of
+from pithgraph.sources import Lines, Piece, Unreadable
+from pithgraph.validation import (
+    VERIFIED,
+    Facts,
+    establish,
+    is_authentic,
+    is_judged_like_its_class,
+    judge,
+    why_not_authentic,
+)
+
+Admit = Literal["all", "authentic"]
+ADMITS: Final[tuple[Admit, ...]] = ("all", "authentic")
+
+_EXCERPT_BYTES: Final = 256
+_CLASSES_KEPT: Final = 4096
+
+
+class Preparer:
+    """Prepares rows for a log, under one keyring and door."""
+
+    def __init__(self, keyring: Keyring, admit: Admit = "all") -> None:
+        if admit not in ADMITS:
+            raise ValueError(f"{admit!r} is no door: {' or '.join(ADMITS)}")
+        self._keyring = keyring
+        self._admit = admit
+        # Packed, the classes whose events were judged valid, by a key without a window.
+        self._valid_classes: dict[EventClass, bytes] = {}
+
+    def rows(self, pieces: Iterable[Piece | Lines | Unreadable]) -> Iterator[New]:
+        """What the pieces bring, in their order."""
+        for piece in pieces:
+            if isinstance(piece, Lines):
+                for line in piece.pieces():
+                    yield from self._of_piece(line)
+            elif isinstance(piece, Unreadable):
+                yield _refused_row(piece, "", piece.reason, piece.detail, b"")
+            elif piece.data:  # an empty source: no lines are no fault
+                yield from self._of_piece(piece)
+
+    def _of_piece(self, piece: Piece) -> Iterator[New]:
+        try:
+            text = read(piece.data, max_bytes=len(piece.data))
+        except DecodeError as error:
+            if piece.line is None:
+                piece = piece._replace(line=error.line)
+            detail = f"column {error.column}: {error.detail}"
+            yield _refused_row(piece, "", error.reason, detail, piece.data)
+            return
+        for entry in entries_of(*text):
+            if isinstance(entry, EventEntry):
+                yield self._of_event(piece, entry)
+            elif isinstance(entry, RefusedEntry):
+                yield _refused_row(piece, entry.where, entry.reason, entry.detail, entry.text)
+            else:
+                yield _of_alias(entry)
+
+    def _of_event(self, piece: Piece, entry: EventEntry) -> New:
+        event = entry.event
+        facts = establish(event, self._keyring)
+        quota = None
+        if not is_authentic(event, facts):
+            where = event.event_id or ""
+            if self._admit == "authentic":
+                verdict = why_not_authentic(event, facts, self._keyring)
+                assert verdict.reason is not None
+                return _refused_row(piece, where, verdict.reason, verdict.detail, event.canonical)
+            if not entry.unsigned_row:
+                detail = f"about {event.subject}"
+                quota = _refused_row(piece, where, "quota", detail, event.canonical)
+        valid, event_class, packed = self._judge(event, facts)
+        return NewEvent.of(event, facts, event_class, packed, valid=valid, quota=quota)
+
+    def _judge(self, event: Event, facts: Facts) -> tuple[bool, EventClass | None, bytes]:
+        """Whether the event is valid under `verified`, and if it is, its class, and this packed."""
+        event_class = class_of(event, facts)
+        if event_class is not None:
+            packed = self._valid_classes.get(event_class)
+            if packed is not None and is_judged_like_its_class(event):
+                return True, event_class, packed
+        if judge(event, facts, self._keyring, VERIFIED).reason is not None:
+            return False, None, b""
+        if event_class is None:
+            return True, None, b""
+        packed = class_value(event_class)
+        key = self._keyring.by_fingerprint(event.signer.public_key_fingerprint)
+        if key is not None and key.valid_from is None and key.valid_until is None:
+            if len(self._valid_classes) >= _CLASSES_KEPT:
+                self._valid_classes.clear()
+            self._valid_classes[event_class] = packed
+        return True, event_class, packed
+
+
+def _of_alias(entry: AliasEntry) -> NewAlias:
+    paper = parse_pith_number(entry.pith_number)
+    return NewAlias(paper, entry.kind, entry.value, entry.created_at)
+
+
+def _refused_row(
+    piece: Piece | Unreadable, where: str, reason: str, detail: str, text: bytes
+) -> RefusedRow:
+    return RefusedRow(
+        number=0,  # the writer knows
+        source=piece.source,
+        line=piece.line,
+        where=where,
+        reason=reason,
+        detail=detail[:1000],
+        size=len(text),
+        sha256=hashlib.sha256(text).hexdigest(),
+        excerpt=text[:_EXCERPT_BYTES],
+    )
