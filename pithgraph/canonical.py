@@ -44,12 +44,14 @@ Encode = Callable[[Any], bytes]
 
 
 class Reading(NamedTuple):
-    """A decoded text. `encode` gives the canonical bytes of `value`, and of any part of it;
-    `canonical` are those of the whole, where reading has made them anyway."""
+    """A decoded text. `encode` gives the canonical bytes of `value`, and of any part of it. Where
+    reading has made them anyway, `canonical` are those of the whole, and `brackets` counts `{` and
+    `[` in them: no part nests deeper."""
 
     value: Any
     encode: Encode
     canonical: bytes | None
+    brackets: int | None
 
 
 def decode(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
@@ -68,7 +70,7 @@ def read(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Reading:
             return _read_fast(data)
         except _NOT_ACCEPTED:
             pass
-    return Reading(_decode_strictly(_text(data, max_bytes)), encode, None)
+    return Reading(_decode_strictly(_text(data, max_bytes)), encode, None, None)
 
 
 def encode(value: Any) -> bytes:
@@ -157,9 +159,10 @@ def _read_fast(data: bytes) -> Reading:
         value = msgspec.json.Decoder(float_hook=_common_float).decode(data)
         canonical = _SORTED.encode(value)
         _prove_unique_names(data, canonical)
-    if canonical.count(b"{") + canonical.count(b"[") > MAX_DEPTH and depth_of(value) > MAX_DEPTH:
+    brackets = canonical.count(b"{") + canonical.count(b"[")
+    if brackets > MAX_DEPTH and depth_of(value) > MAX_DEPTH:
         raise ValueError("too deep")
-    return Reading(value, _SORTED.encode, canonical)
+    return Reading(value, _SORTED.encode, canonical, brackets)
 
 
 def _common_float(token: str) -> float:

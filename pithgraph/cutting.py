@@ -239,7 +239,7 @@ def _json_lines(
             raise failure
         if ended:
             return
-        if whole:
+        if whole:  # else the line goes on, and stays where it is
             held[: size - whole] = held[whole:size]
             size -= whole
         if size > limits.line:

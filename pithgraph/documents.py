@@ -280,14 +280,19 @@ class Document(NamedTuple):
     value: Any
 
 
+def is_event(value: Any) -> bool:
+    """Whether a decoded value is taken as an event: whatever names a subject, so that nothing that
+    an event carries beside it can make it something else."""
+    return isinstance(value, dict) and "subject_pith_number" in value
+
+
 def classify(value: Any) -> Document:
-    """What a decoded value is. An event is whatever names a subject, so that nothing that an
-    event carries beside it can make it something else. Raises Refused."""
+    """What a decoded value is. Raises Refused."""
     if isinstance(value, list):
         return Document(LIST, value)
     if not isinstance(value, dict):
         raise Refused("not_an_object", f"found {type(value).__name__}")
-    if "subject_pith_number" in value:
+    if is_event(value):
         return Document(EVENT, value)
     if value.keys() == {"alias"}:
         return Document(ALIAS, value)

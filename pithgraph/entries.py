@@ -6,7 +6,7 @@ whether an event is valid (`validation`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from pithgraph import documents
@@ -54,11 +54,17 @@ _ROW_MEMBERS: Final = ("event_id", "target", "created_at", "signer", "payload")
 
 
 def entries_of(
-    value: Any, encode: Encode = encode, canonical: bytes | None = None
-) -> Iterator[Entry]:
+    value: Any,
+    encode: Encode = encode,
+    canonical: bytes | None = None,
+    brackets: int | None = None,
+) -> Iterable[Entry]:
     """The entries of one decoded line or document, in the order in which they stand there, the
     alias rows of a document after its events. The arguments are those of a `canonical.Reading`."""
-    return _entries("", value, encode, canonical, inside_list=False)
+    if documents.is_event(value):
+        # Most lines are one event: the shortest way for these.
+        return (_event("", value, encode, canonical, brackets),)
+    return _entries("", value, encode, inside_list=False)
 
 
 def state_rows(value: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
@@ -87,14 +93,11 @@ def event_of_row(row: Any, event_type: str, pith_number: Any, encode: Encode = e
     )
 
 
-def _entries(
-    where: str, value: Any, encode: Encode, canonical: bytes | None = None, *, inside_list: bool
-) -> Iterator[Entry]:
+def _entries(where: str, value: Any, encode: Encode, *, inside_list: bool) -> Iterator[Entry]:
     try:
         found = classify(value)
         if found.type == documents.EVENT:
-            event = Event.from_decoded(value, encode, canonical)
-            yield EventEntry(event, unsigned_row=False)
+            yield _event(where, value, encode)
             return
         if found.type == documents.LIST and inside_list:
             raise Refused("not_an_object", "a list inside a list")
@@ -151,10 +154,21 @@ def _events(where: str, value: dict[str, Any], encode: Encode) -> Iterator[Entry
         yield _refused(f"{where}events", Refused("wrong_shape", "events is no list"), events)
         return
     for index, event in enumerate(events):
-        try:
-            yield EventEntry(Event.from_decoded(event, encode), unsigned_row=False)
-        except Refused as error:
-            yield _refused(f"{where}events[{index}]", error, event)
+        yield _event(f"{where}events[{index}]", event, encode)
+
+
+def _event(
+    where: str,
+    value: Any,
+    encode: Encode,
+    canonical: bytes | None = None,
+    brackets: int | None = None,
+) -> Entry:
+    try:
+        event = Event.from_decoded(value, encode, canonical, brackets)
+    except Refused as error:
+        return _refused(where, error, value)
+    return EventEntry(event, unsigned_row=False)
 
 
 def _aliases(where: str, rows: Any, document: dict[str, Any]) -> Iterator[Entry]:

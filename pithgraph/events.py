@@ -84,11 +84,12 @@ class Event:
         value: Any,
         encode: Encode = encode,
         canonical: bytes | None = None,
+        brackets: int | None = None,
     ) -> Event:
         """The event of a value that `canonical.decode` gave. Raises Refused as `from_value`.
 
-        `encode` and `canonical` are as `canonical.read` gave them for this very value, or for a
-        value that it is a part of.
+        The other arguments are those of a `canonical.Reading` of this value; `encode` may be that
+        of a value that it is a part of.
         """
         if not isinstance(value, dict):
             raise Refused("not_an_object", f"found {type(value).__name__}")
@@ -103,7 +104,7 @@ class Event:
             canonical = canonical or encode(value)
         except EncodeError as error:
             raise Refused("wrong_shape", str(error)) from None
-        _check_limits(canonical, value)
+        _check_limits(canonical, value, brackets)
         return cls(canonical, outline(value, canonical))
 
     @classmethod
@@ -214,11 +215,13 @@ def _well_formed(canonical: bytes) -> EventView:
     return view
 
 
-def _check_limits(canonical: bytes, value: Any) -> None:
+def _check_limits(canonical: bytes, value: Any, brackets: int | None) -> None:
     if len(canonical) > MAX_EVENT_BYTES:
         raise Refused("event_too_large", f"{len(canonical)} bytes in canonical form")
     # Brackets and digits in the bytes are cheap to find; only a candidate is walked.
-    if canonical.count(b"{") + canonical.count(b"[") > MAX_EVENT_DEPTH:
+    if brackets is None:
+        brackets = canonical.count(b"{") + canonical.count(b"[")
+    if brackets > MAX_EVENT_DEPTH:
         depth = depth_of(value)
         if depth > MAX_EVENT_DEPTH:
             raise Refused("event_too_deep", f"{depth} levels")

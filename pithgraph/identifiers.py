@@ -181,7 +181,6 @@ def _is_time(text: str) -> bool:
     return _TIMESTAMP.fullmatch(text) is not None and _day(text[:10]) is not None
 
 
-@functools.lru_cache(maxsize=4096)
 def seconds_of(timestamp: str) -> int:
     """The seconds from the beginning of year 1 to a §5 timestamp."""
     day = _day(timestamp[:10])

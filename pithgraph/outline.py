@@ -69,10 +69,8 @@ class Outline(NamedTuple):
 _PAYLOAD: Final = b'"payload":'
 _BEFORE: Final = b'{"created_at":"%b","event_id":"%b","event_type":%b,"payload":'
 _PREVIOUS: Final = b',"previous_event_id":"%b"'
-_SEAL: Final = (
-    b',"signature":{"algorithm":"ed25519","key_id":%b,"signature_b64":"%b",'
-    b'"signed_message":"event_sha256_bytes"}'
-)
+_SEAL: Final = b',"signature":{"algorithm":"ed25519","key_id":%b,"signature_b64":"'
+_SEAL_END: Final = b'","signed_message":"event_sha256_bytes"}'
 _SUBJECT: Final = b',"subject_pith_number":"%b"'
 _TARGET: Final = b',"target":%b}'
 
@@ -88,33 +86,38 @@ def outline(value: dict[str, Any], canonical: bytes) -> Outline | None:
         )
         subject, target, payload = value["subject_pith_number"], value["target"], value["payload"]
         signature, previous_id = value["signature"], value.get("previous_event_id")
-        key_id, signature_b64 = signature["key_id"], signature["signature_b64"]
-        signer, signer_bytes, signer_raw = _signer(**value["signer"])
-        raw = binascii.a2b_base64(signature_b64, strict_mode=True)
+        signature_b64 = signature["signature_b64"]
+        signer, signer_member, signer_raw = _signer(**value["signer"])
+        key_id, key_member = _key_id(signature["key_id"])
+        encoded_signature = signature_b64.encode()
+        raw = binascii.a2b_base64(encoded_signature)
         before = _BEFORE % (created_at.encode(), event_id.encode(), encode_string(event_type))
-        previous = b"" if previous_id is None else _PREVIOUS % previous_id.encode()
-        seal = _SEAL % (encode_string(key_id), signature_b64.encode())
+        seal = key_member + encoded_signature + _SEAL_END
         naming = _SUBJECT % subject.encode()
-        tail = b"".join((previous, seal, signer_bytes, naming, _TARGET % encode_string(target)))
+        tail = b"".join((seal, signer_member, naming, _TARGET % encode_string(target)))
+        previous = b""
+        if previous_id is not None:
+            previous = _PREVIOUS % previous_id.encode()
+            tail = previous + tail
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
+    payload_start, payload_end = len(before), len(canonical) - len(tail)
     if (
-        len(value) != 8 + (previous_id is not None)
+        len(value) != (8 if previous_id is None else 9)
         or len(created_at) != 20
-        or not type(event_type) is type(target) is type(key_id) is str
+        or not type(event_type) is type(target) is str
         or type(payload) is not dict
         or len(raw) != _SIGNATURE_BYTES
-        or binascii.b2a_base64(raw, newline=False) != signature_b64.encode()
+        or binascii.b2a_base64(raw, newline=False) != encoded_signature
         or EVENT_ID.fullmatch(event_id) is None
         or (previous_id is not None and EVENT_ID.fullmatch(previous_id) is None)
         or not canonical.startswith(before)
         or not canonical.endswith(tail)
     ):
         return None
-    payload_start, payload_end = len(before), len(canonical) - len(tail)
     seal_start = payload_end + len(previous)
     seal_end = seal_start + len(seal)
-    subject_start = seal_end + len(signer_bytes)
+    subject_start = seal_end + len(signer_member)
     view = EventView(
         event_id,
         event_type,
@@ -152,6 +155,14 @@ def _signer(
         map(encode_string, members)
     )
     return Signer(*members), b',"signer":%b' % value, Raw(value)
+
+
+@functools.lru_cache(maxsize=4096)
+def _key_id(key_id: str) -> tuple[str, bytes]:
+    """A signature's key_id, and the member as far as the signature. Raises TypeError, ValueError."""
+    if len("".join((key_id,))) > _SIGNER_LENGTH:
+        raise ValueError("too long to be kept")
+    return key_id, _SEAL % encode_string(key_id)
 
 
 _SIGNER_LENGTH: Final = 1024

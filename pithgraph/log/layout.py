@@ -29,13 +29,14 @@ end at 511 bytes.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
 from typing import Final, NamedTuple
 
 import msgspec
 
-from pithgraph.events import Event, id_bytes
+from pithgraph.events import EVENT_ID_PREFIX, Event, id_bytes
 from pithgraph.identifiers import PithNumber, seconds_of
 from pithgraph.merge import MERGE_VERSION, State
 from pithgraph.ordinary import Cut, EventClass, join, seal_length
@@ -62,6 +63,7 @@ MAX_CLASSES: Final = 2**16 - 1
 NO_CLASS: Final = 0
 # Of a `Location`: the key of the block.
 BLOCK_KEY: Final = slice(2, 10)
+_SHORT_ID: Final = len(EVENT_ID_PREFIX) + 16
 _NO_TIME: Final = b"\xff" * 5
 _FACTS_LENGTH: Final = struct.Struct(">I")
 _COUNTERS: Final = struct.Struct(">QQQ")
@@ -128,9 +130,14 @@ def merge_order(event: Event) -> bytes:
     """What stands in by_paper between paper and position: created_at in seconds, and the beginning
     of the id."""
     timestamp = event.timestamp
-    time = _NO_TIME if timestamp is None else seconds_of(timestamp).to_bytes(5, "big")
+    time = _NO_TIME if timestamp is None else _time(timestamp)
     event_id = event.event_id
-    return time + (id_bytes(event_id)[:8] if event_id else bytes(8))
+    return time + (id_bytes(event_id[:_SHORT_ID]) if event_id else bytes(8))
+
+
+@functools.lru_cache(maxsize=4096)  # the events of a paper often have one time
+def _time(timestamp: str) -> bytes:
+    return seconds_of(timestamp).to_bytes(5, "big")
 
 
 def position_of_index(key: bytes) -> int:
