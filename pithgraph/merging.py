@@ -28,10 +28,10 @@ from pithgraph.log.layout import (
 from pithgraph.log.reader import IndexRow
 from pithgraph.merge import PaperAlias, State, merge, merge_ordinary
 from pithgraph.ordinary import (
+    PREVIOUS,
     ROW_EVENT_ID,
     ROW_HEAD,
     ROW_TIME,
-    previous_of,
     record_of,
     row_time,
     seal_length,
@@ -91,8 +91,7 @@ class Merging:
         by_bucket: dict[str, list[bytes]] = {}
         record: bytes | None = None
         followed: set[tuple[str, bytes]] = set()
-        block: Any = None
-        block_first = -1
+        blocks: dict[int, Any] = {}
         head, time, buckets = b"", b"-", [""]  # of the events before, back to another time
         for index_row in rows:
             value = index_row[1]
@@ -102,8 +101,8 @@ class Merging:
             if (shared := known[number]) is None:
                 return None
             bucket, seal_bytes, is_record, window, follower = shared
-            if first != block_first:
-                block, block_first = snapshot.block(value[BLOCK_KEY]), first
+            if (block := blocks.get(first)) is None:
+                block = blocks[first] = snapshot.block(value[BLOCK_KEY])
             if plain:
                 end = offset + length
                 row = bytes(block[offset : end - seal_bytes])
@@ -125,7 +124,7 @@ class Merging:
             if window and not window[0] <= time <= window[1]:
                 return None
             if follower is not None:
-                link = follower, previous_of(seal)
+                link = follower, bytes(seal[PREVIOUS])
                 if link in followed:
                     return None
                 followed.add(link)

@@ -60,7 +60,7 @@ ROW_HEAD: Final = slice(0, 121)
 _ROW_PAYLOAD: Final = 122
 _SIGNATURE: Final = slice(0, 64)
 _SUBJECT: Final = slice(64, 95)
-_PREVIOUS: Final = slice(95, 127)
+PREVIOUS: Final = slice(95, 127)  # in the seal of an event whose class says that it follows
 _RECORD_SPAN: Final = struct.Struct(">II")
 
 
@@ -116,7 +116,7 @@ def join(parts: Cut) -> bytes:
     signer_end = payload_end + len(signer)
     previous = b""
     if event_class.follows:
-        stated = EVENT_ID_PREFIX + seal[_PREVIOUS].hex()
+        stated = EVENT_ID_PREFIX + seal[PREVIOUS].hex()
         previous = b',"previous_event_id":"%b"' % stated.encode()
     return b"".join(
         (
@@ -138,7 +138,7 @@ def seal_length(event_class: EventClass) -> int:
     """How many bytes the seals of a class have."""
     length = _SUBJECT.stop
     if event_class.follows:
-        length = _PREVIOUS.stop
+        length = PREVIOUS.stop
     if event_class.event_type == RECORD_CREATED:
         length += _RECORD_SPAN.size
     return length
@@ -147,11 +147,6 @@ def seal_length(event_class: EventClass) -> int:
 def row_time(created_at: str) -> bytes:
     """How a row of this time begins: what stands at ROW_TIME."""
     return b'{"created_at":"%b' % created_at.encode()
-
-
-def previous_of(seal: bytes | memoryview) -> bytes:
-    """The 32 bytes of previous_event_id, in the seal of an event whose class has one."""
-    return bytes(seal[_PREVIOUS])
 
 
 def record_of(row: bytes, seal: bytes | memoryview) -> bytes:

@@ -159,7 +159,8 @@ def _signer(
 
 @functools.lru_cache(maxsize=4096)
 def _key_id(key_id: str) -> tuple[str, bytes]:
-    """A signature's key_id, and the member as far as the signature. Raises TypeError, ValueError."""
+    """A signature's key_id, and its member as far as the signature itself. Raises TypeError,
+    ValueError."""
     if len("".join((key_id,))) > _SIGNER_LENGTH:
         raise ValueError("too long to be kept")
     return key_id, _SEAL % encode_string(key_id)

@@ -3,7 +3,6 @@ order of arrival, repetition or junk changes what it must not. Faults planted in
 that the comparison would see them."""
 
 import builtins
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -457,9 +456,7 @@ def every_signature_good(patch: pytest.MonkeyPatch) -> None:
 
 def id_from_everything(patch: pytest.MonkeyPatch) -> None:
     """The id covers the signature too."""
-    patch.setattr(
-        Event, "computed_id", property(lambda event: "sha256:" + event.sha256.hex())
-    )
+    patch.setattr(Event, "computed_id", property(lambda event: "sha256:" + event.sha256.hex()))
 
 
 FAULTS: dict[str, Fault] = {

@@ -16,7 +16,7 @@ ZSTD: Final = 1
 # What a dictionary is trained on: so many events at the least, and of more these.
 TRAINING_EVENTS: Final = 1000
 _DICTIONARY_BYTES: Final = 64 * 1024
-_LEVEL: Final = 9
+_LEVEL: Final = 3
 
 
 class Codec(NamedTuple):
