@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from pithgraph.canonical import read
 from pithgraph.entries import AliasEntry, EventEntry, RefusedEntry, entries_of
@@ -23,6 +23,7 @@ from pithgraph.sources import Lines, Piece, Unreadable
 from pithgraph.validation import (
     VERIFIED,
     Facts,
+    Verify,
     establish,
     is_authentic,
     is_judged_like_its_class,
@@ -35,6 +36,30 @@ ADMITS: Final[tuple[Admit, ...]] = ("all", "authentic")
 
 _EXCERPT_BYTES: Final = 256
 _CLASSES_KEPT: Final = 4096
+
+
+class _EventAt(NamedTuple):
+    """An event, and the piece that it stands in."""
+
+    piece: Piece
+    entry: EventEntry
+
+
+class _Doubt(NamedTuple):
+    """A row that is right if these trials succeed."""
+
+    row: int
+    trials: slice
+    found: _EventAt
+
+
+class Deferred(NamedTuple):
+    """Rows prepared as if every signature verified, and the trials, as `keys.verify` takes them, by
+    which that is known."""
+
+    rows: list[New]
+    trials: list[tuple[bytes, bytes, bytes]]
+    doubts: list[_Doubt]
 
 
 class Preparer:
@@ -50,35 +75,42 @@ class Preparer:
 
     def rows(self, pieces: Iterable[Piece | Lines | Unreadable]) -> Iterator[New]:
         """What the pieces bring, in their order."""
-        for piece in pieces:
-            if isinstance(piece, Lines):
-                for line in piece.pieces():
-                    yield from self._of_piece(line)
-            elif isinstance(piece, Unreadable):
-                yield _refused_row(piece, "", piece.reason, piece.detail, b"")
-            elif piece.data:  # an empty source: no lines are no fault
-                yield from self._of_piece(piece)
+        for found in _entries(pieces):
+            yield self._of_event(found) if isinstance(found, _EventAt) else found
 
-    def _of_piece(self, piece: Piece) -> Iterator[New]:
-        try:
-            text = read(piece.data, max_bytes=len(piece.data))
-        except DecodeError as error:
-            if piece.line is None:
-                piece = piece._replace(line=error.line)
-            detail = f"column {error.column}: {error.detail}"
-            yield _refused_row(piece, "", error.reason, detail, piece.data)
-            return
-        for entry in entries_of(*text):
-            if isinstance(entry, EventEntry):
-                yield self._of_event(piece, entry)
-            elif isinstance(entry, RefusedEntry):
-                yield _refused_row(piece, entry.where, entry.reason, entry.detail, entry.text)
+    def deferred(self, pieces: Iterable[Piece | Lines | Unreadable]) -> Deferred:
+        """The same, as if every signature verified; `settle` comes when that is known."""
+        rows: list[New] = []
+        trials: list[tuple[bytes, bytes, bytes]] = []
+        doubts: list[_Doubt] = []
+
+        def note(public_key: bytes, signature: bytes, message: bytes) -> bool:
+            trials.append((public_key, signature, message))
+            return True
+
+        for found in _entries(pieces):
+            if isinstance(found, _EventAt):
+                first = len(trials)
+                row = self._of_event(found, note)
+                doubts.append(_Doubt(len(rows), slice(first, len(trials)), found))
+                rows.append(row)
             else:
-                yield _of_alias(entry)
+                rows.append(found)
+        return Deferred(rows, trials, doubts)
 
-    def _of_event(self, piece: Piece, entry: EventEntry) -> New:
+    def settle(self, deferred: Deferred, verified: bytes) -> list[New]:
+        """The rows, made anew where a signature did not verify. `verified` has one byte a trial,
+        and that is not 0 where the trial succeeded."""
+        if not all(verified):
+            for row, trials, found in deferred.doubts:
+                if not all(verified[trials]):
+                    deferred.rows[row] = self._of_event(found)
+        return deferred.rows
+
+    def _of_event(self, found: _EventAt, verify_by: Verify | None = None) -> New:
+        piece, entry = found
         event = entry.event
-        facts = establish(event, self._keyring)
+        facts = establish(event, self._keyring, verify_by=verify_by)
         quota = None
         if not is_authentic(event, facts):
             where = event.event_id or ""
@@ -110,6 +142,38 @@ class Preparer:
                 self._valid_classes.clear()
             self._valid_classes[event_class] = packed
         return True, event_class, packed
+
+
+def _entries(
+    pieces: Iterable[Piece | Lines | Unreadable],
+) -> Iterator[_EventAt | NewAlias | RefusedRow]:
+    """What the pieces hold, in their order."""
+    for piece in pieces:
+        if isinstance(piece, Lines):
+            for line in piece.pieces():
+                yield from _of_piece(line)
+        elif isinstance(piece, Unreadable):
+            yield _refused_row(piece, "", piece.reason, piece.detail, b"")
+        elif piece.data:  # an empty source: no lines are no fault
+            yield from _of_piece(piece)
+
+
+def _of_piece(piece: Piece) -> Iterator[_EventAt | NewAlias | RefusedRow]:
+    try:
+        text = read(piece.data, max_bytes=len(piece.data))
+    except DecodeError as error:
+        if piece.line is None:
+            piece = piece._replace(line=error.line)
+        detail = f"column {error.column}: {error.detail}"
+        yield _refused_row(piece, "", error.reason, detail, piece.data)
+        return
+    for entry in entries_of(*text):
+        if isinstance(entry, EventEntry):
+            yield _EventAt(piece, entry)
+        elif isinstance(entry, RefusedEntry):
+            yield _refused_row(piece, entry.where, entry.reason, entry.detail, entry.text)
+        else:
+            yield _of_alias(entry)
 
 
 def _of_alias(entry: AliasEntry) -> NewAlias:
