@@ -94,7 +94,7 @@ def ingest(
     pieces = read_spans(paths, limits, progress=count)
     done = _Sums()
     keyring = keyring or load_keyring()
-    for rows in _batches(prepared_by(workers, parcels_of(pieces), keyring, admit)):
+    for rows in _batches(prepared_by(workers, parcels_of(pieces), keyring, admit, log)):
         done.append(log, rows)
         if progress is not None:
             progress(Progress(read, done.rows))
@@ -110,7 +110,8 @@ def ingest_pieces(
 ) -> Ingested:
     """Like `ingest`, for pieces that `sources` has cut already."""
     done = _Sums()
-    for rows in _batches([new_rows(pieces, keyring or load_keyring(), admit)]):
+    preparer = Preparer(keyring or load_keyring(), admit, log.has)
+    for rows in _batches([preparer.rows(pieces)]):
         done.append(log, rows)
     return done.ingested(log)
 

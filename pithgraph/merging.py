@@ -86,7 +86,7 @@ class Merging:
         """The ids of a paper's events and their rows by bucket, both in the applied order, and the
         canonical record. None where that takes the rules."""
         snapshot, known = self._snapshot, self._known
-        plain, decompress = snapshot.codec is PLAIN, snapshot.codec.decompress
+        compressed, decompress = snapshot.codec is not PLAIN, snapshot.codec.decompress
         ids: list[bytes] = []
         by_bucket: dict[str, list[bytes]] = {}
         record: bytes | None = None
@@ -96,24 +96,22 @@ class Merging:
         for index_row in rows:
             value = index_row[1]
             number, first, offset, length = read_location(value)
-            if number not in known:
-                known[number] = self._learn(index_row, number)
-            if (shared := known[number]) is None:
-                return None
+            if (shared := known.get(number)) is None:
+                if number not in known:
+                    known[number] = shared = self._learn(index_row, number)
+                if shared is None:
+                    return None
             bucket, seal_bytes, is_record, window, follower = shared
             if (block := blocks.get(first)) is None:
                 block = blocks[first] = snapshot.block(value[BLOCK_KEY])
-            if plain:
-                end = offset + length
-                row = bytes(block[offset : end - seal_bytes])
-                seal = block[end - seal_bytes : end]
-            else:
-                content = decompress(bytes(block[offset : offset + length]))
-                row, seal = content[:-seal_bytes], content[-seal_bytes:]
+            content = block[offset : offset + length]
+            if compressed:
+                content = decompress(bytes(content))
+            row = bytes(content[:-seal_bytes])
             # Time and id stand at the head of a row; the index knows only the beginning of an id.
-            if row[ROW_HEAD] <= head:
+            before, head = head, row[ROW_HEAD]
+            if head <= before:
                 return None
-            head = row[ROW_HEAD]
             if row.startswith(time):
                 # Of one time, but of different buckets: they share no slot.
                 if bucket in buckets:
@@ -124,12 +122,12 @@ class Merging:
             if window and not window[0] <= time <= window[1]:
                 return None
             if follower is not None:
-                link = follower, bytes(seal[PREVIOUS])
+                link = follower, bytes(content[-seal_bytes:][PREVIOUS])
                 if link in followed:
                     return None
                 followed.add(link)
             if is_record and record is None:
-                record = record_of(row, seal)
+                record = record_of(row, content)
             ids.append(row[ROW_EVENT_ID])
             if bucket in by_bucket:
                 by_bucket[bucket].append(row)

@@ -150,7 +150,7 @@ def row_time(created_at: str) -> bytes:
 
 
 def record_of(row: bytes, seal: bytes | memoryview) -> bytes:
-    """The canonical record in the row of a record_created."""
+    """The canonical record in the row of a record_created. Of the seal only the end is needed."""
     start, end = _RECORD_SPAN.unpack_from(seal, len(seal) - _RECORD_SPAN.size)
     return row[start:end]
 

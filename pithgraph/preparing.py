@@ -7,7 +7,7 @@ counts against the quota. What must not: reading files (`sources`), the log, the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal, NamedTuple
 
 from pithgraph.canonical import read
@@ -36,6 +36,7 @@ ADMITS: Final[tuple[Admit, ...]] = ("all", "authentic")
 
 _EXCERPT_BYTES: Final = 256
 _CLASSES_KEPT: Final = 4096
+_ASKED_OF: Final = 64
 
 
 class _EventAt(NamedTuple):
@@ -63,13 +64,26 @@ class Deferred(NamedTuple):
 
 
 class Preparer:
-    """Prepares rows for a log, under one keyring and door."""
+    """Prepares rows for a log, under one keyring and door.
 
-    def __init__(self, keyring: Keyring, admit: Admit = "all") -> None:
+    `has` says whether the log holds an event of this event_sha256. Whoever ingests the same again,
+    or goes on after an interrupt, waits for no verification then.
+    """
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        admit: Admit = "all",
+        has: Callable[[bytes], bool] | None = None,
+    ) -> None:
         if admit not in ADMITS:
             raise ValueError(f"{admit!r} is no door: {' or '.join(ADMITS)}")
         self._keyring = keyring
         self._admit = admit
+        # What `authentic` refuses may be in the log all the same.
+        self._has = has if admit == "all" else None
+        self._had_last = False
+        self._events = 0
         # Packed, the classes whose events were judged valid, by a key without a window.
         self._valid_classes: dict[EventClass, bytes] = {}
 
@@ -110,6 +124,8 @@ class Preparer:
     def _of_event(self, found: _EventAt, verify_by: Verify | None = None) -> New:
         piece, entry = found
         event = entry.event
+        if self._is_there(event):
+            return NewEvent.known(event)
         facts = establish(event, self._keyring, verify_by=verify_by)
         quota = None
         if not is_authentic(event, facts):
@@ -123,6 +139,17 @@ class Preparer:
                 quota = _refused_row(piece, where, "quota", detail, event.canonical)
         valid, event_class, packed = self._judge(event, facts)
         return NewEvent.of(event, facts, event_class, packed, valid=valid, quota=quota)
+
+    def _is_there(self, event: Event) -> bool:
+        """Whether the log has the event. Asked of those that follow one that it has, and of some
+        others: of a few that are missed it will be found by the log itself."""
+        if self._has is None:
+            return False
+        self._events += 1
+        if not self._had_last and self._events % _ASKED_OF != 1:
+            return False
+        self._had_last = self._has(event.sha256)
+        return self._had_last
 
     def _judge(self, event: Event, facts: Facts) -> tuple[bool, EventClass | None, bytes]:
         """Whether the event is valid under `verified`, and if it is, its class, and this packed."""

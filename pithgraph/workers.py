@@ -20,12 +20,14 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain
+from pathlib import Path
 from typing import Any, Final
 
 from pithgraph import keys
 from pithgraph.cutting import SPAN_BYTES
 from pithgraph.errors import WorkerError
 from pithgraph.keyring import Keyring
+from pithgraph.log import Log
 from pithgraph.log.batch import New
 from pithgraph.preparing import Admit, Deferred, Preparer
 from pithgraph.sources import Lines, Piece, Unreadable
@@ -54,9 +56,9 @@ def parcels_of(pieces: Iterable[Piece | Lines | Unreadable]) -> Iterator[Parcel]
 
 
 def prepared_by(
-    workers: int, parcels: Iterator[Parcel], keyring: Keyring, admit: Admit
+    workers: int, parcels: Iterator[Parcel], keyring: Keyring, admit: Admit, log: Log
 ) -> Iterator[Iterable[New]]:
-    """What the parcels bring, prepared by so many worker processes, or by this one. Raises
+    """What the parcels bring to a log, prepared by so many worker processes, or by this one. Raises
     WorkerError."""
     first: list[Parcel] = []
     size = 0
@@ -64,12 +66,16 @@ def prepared_by(
         first.append(parcel)
         size += sum(map(_size, parcel))
     if size < _WORTH_WORKERS:
-        preparer = Preparer(keyring, admit)
+        preparer = Preparer(keyring, admit, log.has)
         yield from map(preparer.rows, chain(first, parcels))
         return
-    arrangement = _one_verifies if workers == 1 else _all_prepare
     try:
-        yield from arrangement(workers, chain(first, parcels), keyring, admit)
+        with _pool(workers, keyring, admit, log) as submit:
+            if workers == 1:
+                preparer = Preparer(keyring, admit, log.has)
+                yield from _one_verifies(submit, preparer, chain(first, parcels))
+            else:
+                yield from _all_prepare(submit, workers, chain(first, parcels))
     except BrokenProcessPool:
         raise WorkerError(
             "a worker process ended before its work was done, perhaps for want of memory; every "
@@ -77,50 +83,45 @@ def prepared_by(
         ) from None
 
 
-def _all_prepare(
-    workers: int, parcels: Iterable[Parcel], keyring: Keyring, admit: Admit
-) -> Iterator[list[New]]:
+def _all_prepare(submit: Submit, workers: int, parcels: Iterable[Parcel]) -> Iterator[list[New]]:
     """Parcels go to the workers as they are."""
     under_way: deque[Future[list[New]]] = deque()
-    with _pool(workers, keyring, admit) as submit:
-        for parcel in parcels:
-            under_way.append(submit(_prepare, parcel))
-            if len(under_way) > _UNDER_WAY * workers:
-                yield under_way.popleft().result()
-        while under_way:
+    for parcel in parcels:
+        under_way.append(submit(_prepare, parcel))
+        if len(under_way) > _UNDER_WAY * workers:
             yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
 
 
 def _one_verifies(
-    workers: int, parcels: Iterable[Parcel], keyring: Keyring, admit: Admit
+    submit: Submit, preparer: Preparer, parcels: Iterable[Parcel]
 ) -> Iterator[list[New]]:
     """This process prepares what one worker verifies: together they are as quick as verifying
     alone, where two processors are free."""
-    preparer = Preparer(keyring, admit)
     under_way: deque[tuple[Deferred, Future[bytes]]] = deque()
 
     def settled() -> list[New]:
         deferred, verified = under_way.popleft()
         return preparer.settle(deferred, verified.result())
 
-    with _pool(workers, keyring, admit) as submit:
-        for parcel in parcels:
-            deferred = preparer.deferred(parcel)
-            under_way.append((deferred, submit(_verify, deferred.trials)))
-            if len(under_way) > _UNDER_WAY:
-                yield settled()
-        while under_way:
+    for parcel in parcels:
+        deferred = preparer.deferred(parcel)
+        under_way.append((deferred, submit(_verify, deferred.trials)))
+        if len(under_way) > _UNDER_WAY:
             yield settled()
+    while under_way:
+        yield settled()
 
 
 @contextmanager
-def _pool(workers: int, keyring: Keyring, admit: Admit) -> Iterator[Submit]:
+def _pool(workers: int, keyring: Keyring, admit: Admit, log: Log) -> Iterator[Submit]:
     """Worker processes, ended in any case."""
     pool = ProcessPoolExecutor(
         workers,
         multiprocessing.get_context("spawn"),  # LMDB's environments do not survive a fork
         initializer=_start,
-        initargs=(keyring, admit, keys.backend()),
+        initargs=(keyring, admit, log.path, keys.backend()),
     )
 
     def submit(work: Callable[[Any], Any], argument: Any) -> Future[Any]:
@@ -147,10 +148,10 @@ def _size(piece: Piece | Lines | Unreadable) -> int:
 _preparer: Preparer
 
 
-def _start(keyring: Keyring, admit: Admit, backend: str) -> None:
+def _start(keyring: Keyring, admit: Admit, log: Path, backend: str) -> None:
     global _preparer
     keys.use_backend(backend)
-    _preparer = Preparer(keyring, admit)
+    _preparer = Preparer(keyring, admit, Log.open(log).has)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

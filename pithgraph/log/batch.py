@@ -44,6 +44,11 @@ class NewEvent(NamedTuple):
     quota: layout.RefusedRow | None
 
     @classmethod
+    def known(cls, event: Event) -> NewEvent:
+        """An event that the log holds: nothing but its digest is of use, to count it."""
+        return cls(event.sha256, b"", b"", b"", b"", False, None)
+
+    @classmethod
     def of(
         cls,
         event: Event,
@@ -131,7 +136,7 @@ class Batch:
         events = [new for new in batch if isinstance(new, NewEvent)]
         codec = self._codec(events)
         there = self._present(b"by_digest", (new.sha256 for new in events))
-        for paper, value in self._present(b"papers", {new.paper for new in events}).items():
+        for paper, value in self._present(b"papers", {new.paper for new in events} - {b""}).items():
             self._counters[paper] = layout.read_counters(value)
         read = duplicates = invalid = aliases = over_quota = 0
         for new in batch:
@@ -139,6 +144,10 @@ class Batch:
                 read += 1
                 if new.sha256 in there or new.sha256 in self._digests:
                     duplicates += 1
+                elif not new.content:
+                    raise LogError(
+                        "an event that the log seemed to hold is not there; ingest again"
+                    )
                 elif not self._event(new, codec):
                     over_quota += 1
                 elif not new.valid:

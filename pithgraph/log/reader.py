@@ -162,6 +162,11 @@ class Log:
             rows.abort()
             blocks.abort()
 
+    def has(self, sha256: bytes) -> bool:
+        """Whether the log holds an event of this event_sha256."""
+        with self.snapshot() as snapshot:
+            return snapshot.has(sha256)
+
     def _check_process(self) -> None:
         """LMDB's environments do not survive a fork."""
         if os.getpid() != self._process:
@@ -288,6 +293,10 @@ class Snapshot:
     def codec(self) -> Codec:
         """How contents are stored."""
         return codec_of(self.meta(b"compression"), self._get(b"meta", b"dictionary"))
+
+    def has(self, sha256: bytes) -> bool:
+        """Whether the log holds an event of this event_sha256."""
+        return self._get(b"by_digest", sha256) is not None
 
     def class_numbers(self) -> dict[bytes, int]:
         """The number of every class, by its packed form."""
