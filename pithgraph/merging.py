@@ -10,7 +10,7 @@ not provably so is decoded, judged and merged as `validation` and `merge` say.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pithgraph.identifiers import PithNumber, alias_time
 from pithgraph.keyring import Keyring
@@ -56,6 +56,7 @@ class Merging:
         self._assurance = assurance
         self._as_of = as_of
         self._at = at
+        self._is_now = as_of is None and at is None
         self._known: dict[int, _Known | None] = {}
 
     def state(self, paper: PithNumber) -> State | None:
@@ -67,9 +68,10 @@ class Merging:
         """The same, for a paper with this key, so many alias rows and these events."""
         snapshot, keyring, assurance = self._snapshot, self._keyring, self._assurance
         name = name_of(paper)
-        aliases = aliases_of(snapshot, paper_of(paper), self._at) if alias_count else []
-        if self._at is None and self._as_of is None and (ordinary := self._ordinary(rows)):
-            return merge_ordinary(name, *ordinary, aliases, keyring.sha256, assurance)
+        aliases = aliases_of(snapshot, paper_of(paper), self._at) if alias_count else _NO_ALIASES
+        if self._is_now and (ordinary := self._ordinary(rows)):
+            ids, by_bucket, record = ordinary
+            return merge_ordinary(name, ids, by_bucket, record, aliases, keyring.sha256, assurance)
         if self._at is not None:
             rows = [row for row in rows if position_of_index(row[0]) < self._at]
         if not rows and not aliases:
@@ -158,6 +160,9 @@ class Merging:
             window,
             key.fingerprint if event_class.follows else None,
         )
+
+
+_NO_ALIASES: Final[list[PaperAlias]] = []
 
 
 class _Known(NamedTuple):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import os
 import struct
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -283,7 +282,7 @@ class Snapshot:
 
     def block(self, key: bytes) -> Any:
         """The block of this key: a view, to be used at once. Raises LogError."""
-        value = self._blocks.get(key, db=self._block_table)
+        value = self._blocks.get(key, None, self._block_table)
         if value is None:
             first = int.from_bytes(key, "big")
             raise LogError(f"{self._log.path}: the block of position {first} is missing")
@@ -362,9 +361,12 @@ class Snapshot:
 
 def _index_rows(paper: bytes, rows: Iterator[IndexRow], count: int) -> list[IndexRow]:
     """The next `count` rows of the index, which are a paper's. Raises LogError."""
-    found = list(islice(rows, min(count, sys.maxsize)))
-    if len(found) != count or (
-        count and not (found[0][0].startswith(paper) and found[-1][0].startswith(paper))
+    try:
+        found = list(islice(rows, count))
+    except ValueError:  # more than there can be
+        found = []
+    if len(found) == count and (
+        not count or (found[0][0].startswith(paper) and found[-1][0].startswith(paper))
     ):
-        raise LogError(f"the index of paper {layout.paper_of(paper)} is damaged")
-    return found
+        return found
+    raise LogError(f"the index of paper {layout.name_of(paper)} is damaged")
