@@ -9,7 +9,8 @@ not provably so is decoded, judged and merged as `validation` and `merge` say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
 from pithgraph.identifiers import PithNumber, alias_time
@@ -35,6 +36,7 @@ from pithgraph.ordinary import (
     record_of,
     row_time,
     seal_length,
+    slot_of,
 )
 from pithgraph.validation import Assurance, Judged, establish, judge
 
@@ -94,7 +96,9 @@ class Merging:
         record: bytes | None = None
         followed: set[tuple[str, bytes]] = set()
         blocks: dict[int, Any] = {}
-        head, time, buckets = b"", b"-", [""]  # of the events before, back to another time
+        # Of the events before, back to another time.
+        head, time, buckets = b"", b"-", [""]
+        slots: dict[str, set[bytes]] = {}
         for index_row in rows:
             value = index_row[1]
             number, first, offset, length = read_location(value)
@@ -114,13 +118,16 @@ class Merging:
             before, head = head, row[ROW_HEAD]
             if head <= before:
                 return None
-            if row.startswith(time):
-                # Of one time, but of different buckets: they share no slot.
-                if bucket in buckets:
-                    return None
-                buckets.append(bucket)
+            if not row.startswith(time):
+                time, buckets, slots = row[ROW_TIME], [bucket], {}
+            elif bucket not in buckets:
+                buckets.append(bucket)  # of one time, but of another kind: no common slot
             else:
-                time, buckets = row[ROW_TIME], [bucket]
+                if bucket not in slots:
+                    slots[bucket] = {slot_of(one) for one in _of_time(time, by_bucket[bucket])}
+                if (slot := slot_of(row)) in slots[bucket]:
+                    return None
+                slots[bucket].add(slot)
             if window and not window[0] <= time <= window[1]:
                 return None
             if follower is not None:
@@ -184,6 +191,11 @@ def judged_of(
         Judged(event, judge(event, establish(event, keyring, facts), keyring, assurance))
         for _, event, facts in map(snapshot.event_of, rows)
     ]
+
+
+def _of_time(time: bytes, rows: list[bytes]) -> Iterator[bytes]:
+    """The last of the rows, as long as they have this time."""
+    return takewhile(lambda row: row.startswith(time), reversed(rows))
 
 
 def aliases_of(snapshot: Snapshot, paper: PithNumber, at: int | None = None) -> list[PaperAlias]:

@@ -144,6 +144,12 @@ def seal_length(event_class: EventClass) -> int:
     return length
 
 
+def slot_of(row: bytes) -> bytes:
+    """The signer and the target of a row: what tells slots of one time and bucket apart. The signer
+    of a valid event is written as its key's entry says, so that it stands for the key."""
+    return row[row.rindex(b',"signer":') :]
+
+
 def row_time(created_at: str) -> bytes:
     """How a row of this time begins: what stands at ROW_TIME."""
     return b'{"created_at":"%b' % created_at.encode()
