@@ -1,7 +1,7 @@
 """The usual shape of an event: where its members stand in its canonical bytes.
 
-What lives here: finding that an event has this shape, and cutting it. What must not: whether an
-event is well-formed in any other shape (`events`), and whether it counts.
+What lives here: finding that an event has this shape, and where its parts are. What must not:
+whether an event of any other shape is well-formed (`events`), and whether one counts.
 
 Of the usual shape is a signed event with the members that SPEC §5 names and no others. Its
 canonical bytes are then `{"created_at":…,"event_id":…,"event_type":…,"payload":…` to the end of the

@@ -18,14 +18,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from pithgraph import keys
 from pithgraph.cutting import SPAN_BYTES
-from pithgraph.errors import WorkerError
+from pithgraph.errors import LogError, WorkerError
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log
 from pithgraph.log.batch import New
@@ -127,11 +127,11 @@ def _pool(workers: int, keyring: Keyring, admit: Admit, log: Log) -> Iterator[Su
     def submit(work: Callable[[Any], Any], argument: Any) -> Future[Any]:
         # Processes start while this is done, and inherit it: an interrupt from the keyboard is for
         # the writer, which ends them.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return pool.submit(work, argument)
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     try:
         yield submit
@@ -150,9 +150,12 @@ _preparer: Preparer
 
 def _start(keyring: Keyring, admit: Admit, log: Path, backend: str) -> None:
     global _preparer
-    keys.use_backend(backend)
-    _preparer = Preparer(keyring, admit, Log.open(log).has)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    keys.use_backend(backend)
+    has = None
+    with suppress(LogError):  # of a log that cannot be read the writer will say why
+        has = Log.open(log).has
+    _preparer = Preparer(keyring, admit, has)
 
 
 def _end_with_parent() -> None:
