@@ -100,7 +100,7 @@ class State(Struct, frozen=True, dict=True):
     def canonical(self) -> bytes:
         """The state document's canonical bytes, `state_sha256` included; new ones at every call."""
         end = len(_END % self.valid_event_count)
-        own = b',"state_sha256":"%b"' % self.state_sha256.encode()
+        own = b'","state_sha256":"%b' % self.state_sha256.encode()
         return b"".join((memoryview(self.hashed)[:-end], own, memoryview(self.hashed)[-end:]))
 
     @property
@@ -184,8 +184,7 @@ def merge(
         record,
         _source_aliases(pith_number, record, aliases, as_of),
         len(valid),
-        equivocations,
-        invalid_rows,
+        _counts(len(valid), equivocations, invalid_rows),
     )
     return State(
         pith_number,
@@ -220,7 +219,9 @@ def merge_ordinary(
     """
     count = len(event_ids)
     source_aliases = _source_aliases(pith_number, record, aliases, None) if aliases else b"[]"
-    hashed = _document(pith_number, event_ids, rows, record, source_aliases, count, (), ())
+    hashed = _document(
+        pith_number, event_ids, rows, record, source_aliases, count, _counts_of_valid(count)
+    )
     sha256 = digest(hashed)
     return State(
         pith_number, sha256, keyring_sha256, assurance, count, count, 0, 0, 0, (), (), hashed
@@ -234,8 +235,7 @@ def _document(
     record: bytes | None,
     source_aliases: bytes,
     valid: int,
-    equivocations: Sequence[Equivocation],
-    invalid: Sequence[InvalidEvent],
+    counts: bytes,
 ) -> bytes:
     """SPEC §7, 5: the canonical bytes of a state document without `state_sha256`. Written out, its
     members in their order, since this runs once a paper."""
@@ -267,30 +267,45 @@ def _document(
             list_of("storage_attestations", b""),
             b'],"timestamp_anchors":[',
             list_of("timestamp_anchors", b""),
-            _COUNTS
-            % (
-                len(equivocations),
-                comma([row.canonical for row in equivocations]) if equivocations else b"",
-                valid + len(invalid),
-                len(invalid),
-                comma([row.canonical for row in invalid]) if invalid else b"",
-                pith_number.encode(),
-                valid,
-            ),
+            counts,
+            pith_number.encode(),
+            _END % valid,
         )
     )
 
 
 # How a state document ends, behind `state_sha256`.
-_END: Final = b',"state_type":"%b","state_version":"%b","valid_event_count":%%d}' % (
+_END: Final = b'","state_type":"%b","state_version":"%b","valid_event_count":%%d}' % (
     STATE_TYPE.encode(),
     STATE_VERSION.encode(),
 )
+
+
+def _counts(
+    valid: int, equivocations: Sequence[Equivocation], invalid: Sequence[InvalidEvent]
+) -> bytes:
+    """What stands between `current` and the Pith Number."""
+    if not equivocations and not invalid:
+        return _counts_of_valid(valid)
+    return _COUNTS % (
+        len(equivocations),
+        b",".join([row.canonical for row in equivocations]),
+        valid + len(invalid),
+        len(invalid),
+        b",".join([row.canonical for row in invalid]),
+    )
+
+
+@functools.lru_cache(maxsize=1024)  # most papers have few events, and nothing else
+def _counts_of_valid(valid: int) -> bytes:
+    return _COUNTS % (0, b"", valid, 0, b"")
+
+
 _COUNTS: Final = (
     b']},"equivocation_count":%%d,"equivocations":[%%b],'
     b'"event_count":%%d,"invalid_event_count":%%d,"invalid_events":[%%b],'
-    b'"merge_version":"%b","pith_number":"%%b"' % MERGE_VERSION.encode()
-) + _END
+    b'"merge_version":"%b","pith_number":"' % MERGE_VERSION.encode()
+)
 
 
 def digest_of_state(document: dict[str, Any]) -> str:

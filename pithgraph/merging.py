@@ -95,6 +95,7 @@ class Merging:
         by_bucket: dict[str, list[bytes]] = {}
         record: bytes | None = None
         followed: set[tuple[str, bytes]] = set()
+        block_of = snapshot.block
         blocks: dict[int, Any] = {}
         # Of the events before, back to another time.
         head, time, buckets = b"", b"-", [""]
@@ -109,7 +110,7 @@ class Merging:
                     return None
             bucket, seal_bytes, is_record, window, follower = shared
             if (block := blocks.get(first)) is None:
-                block = blocks[first] = snapshot.block(value[BLOCK_KEY])
+                block = blocks[first] = block_of(value[BLOCK_KEY])
             content = block[offset : offset + length]
             if compressed:
                 content = decompress(bytes(content))
