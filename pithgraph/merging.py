@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
+from pithgraph.errors import DecodeError, LogError
 from pithgraph.identifiers import PithNumber, alias_time
 from pithgraph.keyring import Keyring
 from pithgraph.kinds import KINDS, RECORD_CREATED
@@ -67,7 +68,17 @@ class Merging:
         return self.state_of(paper_key(paper), aliases, self._snapshot.index_of(paper))
 
     def state_of(self, paper: bytes, alias_count: int, rows: list[IndexRow]) -> State | None:
-        """The same, for a paper with this key, so many alias rows and these events."""
+        """The same, for a paper with this key, so many alias rows and these events. Raises
+        LogError."""
+        try:
+            return self._state_of(paper, alias_count, rows)
+        except DecodeError as error:
+            raise LogError(
+                f"a stored row of paper {name_of(paper)} is damaged: {error}. Restore the log from "
+                "a backup."
+            ) from None
+
+    def _state_of(self, paper: bytes, alias_count: int, rows: list[IndexRow]) -> State | None:
         snapshot, keyring, assurance = self._snapshot, self._keyring, self._assurance
         name = name_of(paper)
         aliases = aliases_of(snapshot, paper_of(paper), self._at) if alias_count else _NO_ALIASES

@@ -26,6 +26,7 @@ EVENT_ID: Final = re.compile(r"sha256:[0-9a-f]{64}")
 # Where `"event_id":…,` begins behind a timestamp, and where it ends.
 _ID_START: Final = 37
 _ID_END: Final = 122
+_TIME_BYTES: Final = 20
 _SIGNATURE_BYTES: Final = 64
 
 
@@ -91,7 +92,8 @@ def outline(value: dict[str, Any], canonical: bytes) -> Outline | None:
         key_id, key_member = _key_id(signature["key_id"])
         encoded_signature = signature_b64.encode()
         raw = binascii.a2b_base64(encoded_signature)
-        before = _BEFORE % (created_at.encode(), event_id.encode(), encode_string(event_type))
+        time = created_at.encode()
+        before = _BEFORE % (time, event_id.encode(), encode_string(event_type))
         seal = key_member + encoded_signature + _SEAL_END
         naming = _SUBJECT % subject.encode()
         tail = b"".join((seal, signer_member, naming, _TARGET % encode_string(target)))
@@ -104,7 +106,7 @@ def outline(value: dict[str, Any], canonical: bytes) -> Outline | None:
     payload_start, payload_end = len(before), len(canonical) - len(tail)
     if (
         len(value) != (8 if previous_id is None else 9)
-        or len(created_at) != 20
+        or len(time) != _TIME_BYTES
         or not type(event_type) is type(target) is str
         or type(payload) is not dict
         or len(raw) != _SIGNATURE_BYTES

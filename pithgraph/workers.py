@@ -16,12 +16,13 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import chain
-from pathlib import Path
-from typing import Any, Final
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pickle import UnpicklingError
+from queue import SimpleQueue
+from typing import Any, Final, Self
 
 from pithgraph import keys
 from pithgraph.cutting import SPAN_BYTES
@@ -33,12 +34,13 @@ from pithgraph.preparing import Admit, Deferred, Preparer
 from pithgraph.sources import Lines, Piece, Unreadable
 
 Parcel = list[Piece | Lines | Unreadable]
-Submit = Callable[[Callable[[Any], Any], Any], Future[Any]]
 
 _PARCEL_PIECES: Final = 1000
 # Verifying so much takes about as long as starting a process.
 _WORTH_WORKERS: Final = 4 * SPAN_BYTES
 _UNDER_WAY: Final = 2
+_PATIENCE_SECONDS: Final = 5
+_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def parcels_of(pieces: Iterable[Piece | Lines | Unreadable]) -> Iterator[Parcel]:
@@ -69,74 +71,122 @@ def prepared_by(
         preparer = Preparer(keyring, admit, log.has)
         yield from map(preparer.rows, chain(first, parcels))
         return
-    try:
-        with _pool(workers, keyring, admit, log) as submit:
-            if workers == 1:
-                preparer = Preparer(keyring, admit, log.has)
-                yield from _one_verifies(submit, preparer, chain(first, parcels))
-            else:
-                yield from _all_prepare(submit, workers, chain(first, parcels))
-    except BrokenProcessPool:
-        raise WorkerError(
-            "a worker process ended before its work was done, perhaps for want of memory; every "
-            "finished batch is in the log, ingest again to go on"
-        ) from None
+    with _Pool(workers, keyring, admit, log) as pool:
+        if workers == 1:
+            preparer = Preparer(keyring, admit, log.has)
+            yield from _one_verifies(pool, preparer, chain(first, parcels))
+        else:
+            yield from _all_prepare(pool, workers, chain(first, parcels))
 
 
-def _all_prepare(submit: Submit, workers: int, parcels: Iterable[Parcel]) -> Iterator[list[New]]:
+def _all_prepare(pool: _Pool, workers: int, parcels: Iterable[Parcel]) -> Iterator[list[New]]:
     """Parcels go to the workers as they are."""
-    under_way: deque[Future[list[New]]] = deque()
     for parcel in parcels:
-        under_way.append(submit(_prepare, parcel))
-        if len(under_way) > _UNDER_WAY * workers:
-            yield under_way.popleft().result()
-    while under_way:
-        yield under_way.popleft().result()
+        pool.submit(_prepare, parcel)
+        if pool.under_way > _UNDER_WAY * workers:
+            yield pool.next_answer()
+    while pool.under_way:
+        yield pool.next_answer()
 
 
 def _one_verifies(
-    submit: Submit, preparer: Preparer, parcels: Iterable[Parcel]
+    pool: _Pool, preparer: Preparer, parcels: Iterable[Parcel]
 ) -> Iterator[list[New]]:
     """This process prepares what one worker verifies: together they are as quick as verifying
     alone, where two processors are free."""
-    under_way: deque[tuple[Deferred, Future[bytes]]] = deque()
-
-    def settled() -> list[New]:
-        deferred, verified = under_way.popleft()
-        return preparer.settle(deferred, verified.result())
-
+    waiting: deque[Deferred] = deque()
     for parcel in parcels:
         deferred = preparer.deferred(parcel)
-        under_way.append((deferred, submit(_verify, deferred.trials)))
-        if len(under_way) > _UNDER_WAY:
-            yield settled()
-    while under_way:
-        yield settled()
+        waiting.append(deferred)
+        pool.submit(_verify, deferred.trials)
+        if pool.under_way > _UNDER_WAY:
+            yield preparer.settle(waiting.popleft(), pool.next_answer())
+    while waiting:
+        yield preparer.settle(waiting.popleft(), pool.next_answer())
 
 
-@contextmanager
-def _pool(workers: int, keyring: Keyring, admit: Admit, log: Log) -> Iterator[Submit]:
-    """Worker processes, ended in any case."""
-    pool = ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),  # LMDB's environments do not survive a fork
-        initializer=_start,
-        initargs=(keyring, admit, log.path, keys.backend()),
-    )
+class _Pool:
+    """Worker processes, each at the other end of a pipe. Work goes to them in turn, and the answers
+    come back in the same order.
 
-    def submit(work: Callable[[Any], Any], argument: Any) -> Future[Any]:
-        # Processes start while this is done, and inherit it: an interrupt from the keyboard is for
-        # the writer, which ends them.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    The pipe is all that holds a worker: it ends when the pipe does, whatever became of this
+    process; and a worker's end, however it came, is the end of its pipe here. (The pools of the
+    standard library share pipes between workers, and may wait for ever for one that was killed.)
+    """
+
+    def __init__(self, workers: int, keyring: Keyring, admit: Admit, log: Log) -> None:
+        # They may be long, such as a keyring, so they go through the pipe too.
+        self._given = workers, (keyring, admit, log.path, keys.backend())
+        self._pipes: list[Connection] = []
+        self._processes: list[SpawnProcess] = []
+        self._turns: deque[Connection] = deque()
+
+    def __enter__(self) -> Self:
+        workers, circumstances = self._given
+        context = multiprocessing.get_context("spawn")  # LMDB's environments do not survive a fork
+        # Workers inherit this: interrupts are for the writer, which ends them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
         try:
-            return pool.submit(work, argument)
+            for _ in range(workers):
+                ours, theirs = context.Pipe()
+                self._pipes.append(ours)
+                process = context.Process(target=_serve, args=(theirs,), daemon=True)
+                process.start()
+                self._processes.append(process)
+                theirs.close()
+                ours.send(circumstances)
+        except OSError as error:
+            self.__exit__()
+            raise WorkerError(
+                f"worker processes cannot be started: {error}; without any (--workers 0) this one "
+                "does everything"
+            ) from None
+        except BaseException:
+            self.__exit__()
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return self
 
-    try:
-        yield submit
-    finally:
-        pool.shutdown(cancel_futures=True)
+    def __exit__(self, *_: object) -> None:
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self._processes:
+            process.join(_PATIENCE_SECONDS)
+            process.kill()
+            process.join()
+
+    @property
+    def under_way(self) -> int:
+        """How many answers have not been taken."""
+        return len(self._turns)
+
+    def submit(self, work: Callable[[Any], Any], argument: Any) -> None:
+        """Give work to the worker whose turn it is. Raises WorkerError."""
+        pipe = self._pipes.pop(0)
+        self._pipes.append(pipe)
+        try:
+            pipe.send((work, argument))
+        except OSError:
+            raise _ended() from None
+        self._turns.append(pipe)
+
+    def next_answer(self) -> Any:
+        """The answer to the oldest work. Raises WorkerError, or what the work has raised."""
+        try:
+            done, answer = self._turns.popleft().recv()
+        except (OSError, EOFError, UnpicklingError):
+            raise _ended() from None
+        if not done:
+            raise answer
+        return answer
+
+
+def _ended() -> WorkerError:
+    return WorkerError(
+        "a worker process ended before its work was done, perhaps for want of memory; every "
+        "finished batch is in the log, ingest again to go on"
+    )
 
 
 def _size(piece: Piece | Lines | Unreadable) -> int:
@@ -148,22 +198,41 @@ def _size(piece: Piece | Lines | Unreadable) -> int:
 _preparer: Preparer
 
 
-def _start(keyring: Keyring, admit: Admit, log: Path, backend: str) -> None:
+def _serve(pipe: Connection) -> None:
+    """Take the circumstances, and then answer until the pipe ends."""
+    try:
+        keyring, admit, log, backend = pipe.recv()
+    except (OSError, EOFError):
+        os._exit(0)
+    # What comes is taken at once, so that the writer never waits to hand out work while this
+    # process waits to hand back an answer.
+    inbox: SimpleQueue[tuple[Callable[[Any], Any], Any]] = SimpleQueue()
+    threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
     global _preparer
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     keys.use_backend(backend)
     has = None
     with suppress(LogError):  # of a log that cannot be read the writer will say why
         has = Log.open(log).has
     _preparer = Preparer(keyring, admit, has)
+    while True:
+        work, argument = inbox.get()
+        answer: tuple[bool, Any]
+        try:
+            answer = True, work(argument)
+        except Exception as error:  # noqa: BLE001 - it is raised where the work came from
+            answer = False, error
+        try:
+            pipe.send(answer)
+        except OSError:
+            os._exit(1)
 
 
-def _end_with_parent() -> None:
-    """A writer that is killed takes its workers with it, which would wait for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+def _receive(pipe: Connection, inbox: SimpleQueue[tuple[Callable[[Any], Any], Any]]) -> None:
+    try:
+        while True:
+            inbox.put(pipe.recv())
+    except (OSError, EOFError):
+        os._exit(0)  # whatever is being done, nobody waits for it
 
 
 def _prepare(parcel: Parcel) -> list[New]:

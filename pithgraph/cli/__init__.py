@@ -77,11 +77,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # What cannot be written in the terminal's encoding is escaped, never a traceback.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # ignored under nohup
+        signal.signal(signal.SIGHUP, _interrupt)
+    # Where it is ignored, as in a script's background job, it stays so.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     sys.exit(_run(arguments))
 
 
 def _interrupt(*_: object) -> NoReturn:
-    """SIGTERM ends a command as Ctrl-C does: finished batches stay, temporary files go."""
+    """SIGTERM ends a command as Ctrl-C does: finished batches stay, temporary files and worker
+    processes go. That is not interrupted by an impatient second one."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -94,8 +102,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         say(error.format_message() if error.exit_code != USAGE else _usage(error))
         return USAGE
-    except (click.Abort, KeyboardInterrupt):
-        say("interrupted; every finished batch is in the log, run an ingest again to go on")
+    except (click.Abort, KeyboardInterrupt) as error:
+        # A verb may have noted what is kept. click puts its own exception before an interrupt.
+        notes = getattr(error.__cause__ or error, "__notes__", ())
+        say("; ".join(("interrupted", *notes)))
         return INTERRUPTED
     except OutputClosed:
         _to_nowhere(sys.stdout)
@@ -136,10 +146,10 @@ def out_bytes(data: bytes) -> None:
         raise OutputClosed from None
 
 
-def say(text: str) -> None:
+def say(text: str, *, start: str = "", end: str = "\n") -> None:
     """One line for a person, on standard error. Where nobody can read it, nothing else changes."""
     try:
-        click.echo(printable(text), err=True)
+        click.echo(start + printable(text) + end, nl=False, err=True)
     except OSError:
         _to_nowhere(sys.stderr)
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from functools import partial
 
 import click
 
 from pithgraph.audit import Finding, audit_value
 from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
+from pithgraph.cli.progress import BYTES, Bar
 from pithgraph.errors import DecodeError, Refused
-from pithgraph.sources import Limits, Unreadable, load_keyring, read_sources
+from pithgraph.sources import (
+    Limits,
+    Lines,
+    Piece,
+    Unreadable,
+    load_keyring,
+    read_spans,
+    total_bytes,
+)
 
 
 @click.command("audit")
@@ -38,23 +49,24 @@ def command(
     keyring = load_keyring(keyring_path)
     counts: Counter[str] = Counter()
     documents = unreadable = 0
-    for piece in read_sources(paths, Limits(max_line, max_document)):
-        place = piece.source if piece.line is None else f"{piece.source}:{piece.line}"
-        documents += 1
-        if isinstance(piece, Unreadable):
-            document = "unreadable"
-            findings = [Finding("readable", "fail", f"{piece.reason}: {piece.detail}")]
-        else:
-            try:
-                audited = audit_value(piece.decode(), keyring)
-                document, findings = audited.document, list(audited.findings)
-            except (DecodeError, Refused) as error:
-                document, findings = "unreadable", [Finding("readable", "fail", str(error))]
-        if document == "unreadable":
-            unreadable += 1
-        else:
-            counts.update(finding.status for finding in findings)
-        _print(place, document, findings, as_json)
+    with Bar("audit", partial(total_bytes, paths), BYTES, beside_results=True) as bar:
+        for piece in _pieces(paths, Limits(max_line, max_document), bar):
+            place = piece.source if piece.line is None else f"{piece.source}:{piece.line}"
+            documents += 1
+            if isinstance(piece, Unreadable):
+                document = "unreadable"
+                findings = [Finding("readable", "fail", f"{piece.reason}: {piece.detail}")]
+            else:
+                try:
+                    audited = audit_value(piece.decode(), keyring)
+                    document, findings = audited.document, list(audited.findings)
+                except (DecodeError, Refused) as error:
+                    document, findings = "unreadable", [Finding("readable", "fail", str(error))]
+            if document == "unreadable":
+                unreadable += 1
+            else:
+                counts.update(finding.status for finding in findings)
+            _print(place, document, findings, as_json)
     say(
         f"documents: {documents}, unreadable: {unreadable}; checks passed: {counts['pass']}, "
         f"failed: {counts['fail']}, unconfirmed: {counts['unconfirmed']}, "
@@ -64,6 +76,14 @@ def command(
         return FAILED
     # Nothing audited is nothing confirmed: a folder without documents is no pass.
     return REFUSED if unreadable or not documents else FINE
+
+
+def _pieces(paths: tuple[str, ...], limits: Limits, bar: Bar) -> Iterator[Piece | Unreadable]:
+    for found in read_spans(paths, limits, progress=bar.advance):
+        if isinstance(found, Lines):
+            yield from found.pieces()
+        else:
+            yield found
 
 
 def _print(place: str, document: str, findings: list[Finding], as_json: bool) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import click
 
 from pithgraph.cli import FINE, REFUSED, options, out, say
+from pithgraph.cli.progress import BYTES, EVENTS, Bar
 from pithgraph.errors import REFUSAL_REASONS
 from pithgraph.ingestion import Ingested, ingest
 from pithgraph.log import LogWriter
+from pithgraph.log.compression import NONE
 from pithgraph.preparing import Admit
-from pithgraph.sources import Limits, load_keyring
+from pithgraph.sources import Limits, load_keyring, total_bytes
 
 
 @click.command("ingest")
@@ -25,6 +28,21 @@ from pithgraph.sources import Limits, load_keyring
     help="`authentic` lets in only events whose id recomputes and whose signature verifies; `all` "
     "lets in 1,000 others of each paper.",
 )
+@click.option(
+    "--compress",
+    is_flag=True,
+    help="Compress a new log with zstd; needs pithgraph[fast]. A log that is there stays as it was "
+    "made.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=options.cpus,
+    show_default="the CPUs this process may use",
+    metavar="N",
+    help="Decode and verify in N processes beside this one, which writes; with 0 it does all "
+    "itself. An input of a few megabytes starts none.",
+)
 @options.keyring
 @options.limits
 @options.json_lines
@@ -32,6 +50,8 @@ def command(
     log_path: str,
     paths: tuple[str, ...],
     admit: Admit,
+    compress: bool,
+    workers: int,
     keyring_path: str | None,
     max_line: int,
     max_document: int,
@@ -47,11 +67,25 @@ def command(
     \b
     pithgraph ingest --log my-log bundles/ more-events.jsonl.gz
     """
-    with LogWriter.open(log_path) as log:
-        keyring = load_keyring(keyring_path)
-        done = ingest(
-            log, paths, keyring=keyring, admit=admit, limits=Limits(max_line, max_document)
-        )
+    limits = Limits(max_line, max_document)
+    try:
+        with LogWriter.open(log_path, compress=compress) as log:
+            if compress:
+                _check_compressed(log)
+            keyring = load_keyring(keyring_path)
+            with Bar("ingest", partial(total_bytes, paths), BYTES, EVENTS) as bar:
+                done = ingest(
+                    log,
+                    paths,
+                    keyring=keyring,
+                    admit=admit,
+                    limits=limits,
+                    workers=workers,
+                    progress=lambda made: bar.update(made.bytes_read, made.rows),
+                )
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note("every finished batch is in the log, run the ingest again to go on")
+        raise
     say_refusals(done)
     if as_json:
         out(json.dumps({name: getattr(done, name) for name in _JSON}))
@@ -62,6 +96,15 @@ def command(
         )
         out(f"the log holds {done.position} events, papers: {done.papers}")
     return REFUSED if done.refused else FINE
+
+
+def _check_compressed(log: LogWriter) -> None:
+    with log.snapshot() as snapshot:
+        if snapshot.meta(b"compression") == NONE:
+            raise click.UsageError(
+                f"{log.path}: the log was made without compression and stays so: leave out "
+                "--compress, or name a new log"
+            )
 
 
 _JSON = ("read", "appended", "duplicates", "invalid", "refused", "papers", "position")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -38,6 +39,14 @@ at = click.option(
     metavar="POSITION",
     help="Only the first POSITION events of the log, and the alias rows that came with them.",
 )
+
+
+def cpus() -> int:
+    """How many CPUs this process may use: so many worker processes an ingest has by itself."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS has none
+        return os.cpu_count() or 1
 
 
 _MOST_BYTES = 2**40

@@ -6,11 +6,13 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import click
 
 from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
 from pithgraph.cli.ingest import say_refusals
+from pithgraph.cli.progress import BYTES, EVENTS, PAPERS, Bar
 from pithgraph.expected import Expected, read_expected
 from pithgraph.identifiers import PithNumber, check_time, parse_pith_number, parse_reference
 from pithgraph.ingestion import ingest
@@ -18,7 +20,7 @@ from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter
 from pithgraph.merge import State
 from pithgraph.replaying import check_position, find_paper, replay
-from pithgraph.sources import Limits, load_keyring
+from pithgraph.sources import Limits, load_keyring, total_bytes
 from pithgraph.validation import STATED, TOLERATED_AS_STATED, Assurance
 
 
@@ -82,7 +84,16 @@ def command(
             say(f"refused {place}: {reason}")
         total.refused += len(refused)
         if isinstance(log, LogWriter):
-            done = ingest(log, paths, keyring=keyring, limits=limits)
+            size = partial(total_bytes, paths)
+            with Bar("ingest", size, BYTES, EVENTS, beside_results=True) as bar:
+                done = ingest(
+                    log,
+                    paths,
+                    keyring=keyring,
+                    limits=limits,
+                    workers=options.cpus(),
+                    progress=lambda made: bar.update(made.bytes_read, made.rows),
+                )
             say_refusals(done)
             total.refused += done.refused
             only = [find_paper(log, paper)] if paper is not None else None
@@ -90,8 +101,11 @@ def command(
         def states(papers: list[PithNumber] | None) -> Iterator[State]:
             return replay(log, papers, keyring=keyring, assurance=assurance, as_of=as_of, at=at)
 
-        for state in states(only):
-            total.add(state, expected.pop(state.pith_number, []), as_json)
+        count = partial(_count, log, only)
+        with Bar("replay", count, PAPERS, beside_results=True) as bar:
+            for state in states(only):
+                total.add(state, expected.pop(state.pith_number, []), as_json)
+                bar.advance(1)
         if paper is None:
             # What is expected and has nothing here stands with its empty state.
             absent = sorted(map(parse_pith_number, expected), key=lambda p: (p.suffix, p.year))
@@ -115,6 +129,13 @@ def _temporary_log() -> Iterator[LogWriter]:
         LogWriter.open(folder) as log,
     ):
         yield log
+
+
+def _count(log: Log, only: list[PithNumber] | None) -> int:
+    if only is not None:
+        return len(only)
+    with log.snapshot() as snapshot:
+        return snapshot.paper_count
 
 
 class _Total:

@@ -7,7 +7,7 @@ and locks (`writer`), how rows lie on disk (`layout`), and whether an event coun
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import lmdb
@@ -134,8 +134,8 @@ class Batch:
     def append(self, batch: Sequence[New]) -> Appended:
         """Append rows in their order. Raises LogError; then the transaction must not commit."""
         events = [new for new in batch if isinstance(new, NewEvent)]
-        codec = self._codec(events)
         there = self._present(b"by_digest", (new.sha256 for new in events))
+        codec = self._codec(events, there)
         for paper, value in self._present(b"papers", {new.paper for new in events} - {b""}).items():
             self._counters[paper] = layout.read_counters(value)
         read = duplicates = invalid = aliases = over_quota = 0
@@ -237,14 +237,17 @@ class Batch:
             self._new_classes.append((layout.class_key(number), packed))
         return number
 
-    def _codec(self, events: Sequence[NewEvent]) -> Codec:
+    def _codec(self, events: Sequence[NewEvent], there: Container[bytes]) -> Codec:
         """How contents are stored. The first batch that is large enough makes the dictionary."""
         kind = self._meta(b"compression")
         if kind == NONE:
             return codec_of(kind, None)
         dictionary = self._transaction.get(b"dictionary", db=self._tables[b"meta"])
         if dictionary is None:
-            dictionary = train([new.content for new in events])
+            # Of what is new: of an event that is there the content may be missing, and zstd's
+            # trainer ends the process if it is given many empty ones.
+            contents = {new.sha256: new.content for new in events if new.sha256 not in there}
+            dictionary = train(list(contents.values()))
             if dictionary is not None:
                 self._put(b"meta", b"dictionary", dictionary)
         return codec_of(kind, None if dictionary is None else bytes(dictionary))
@@ -309,7 +312,7 @@ class Batch:
             return {bytes(key): bytes(value) for key, value in cursor.getmulti(sorted(keys))}
 
     def _meta(self, name: bytes) -> int:
-        return int(self._transaction.get(name, db=self._tables[b"meta"]) or 0)
+        return layout.read_meta(name, self._transaction.get(name, db=self._tables[b"meta"]))
 
     def _put(self, table: bytes, key: bytes, value: bytes) -> None:
         self._transaction.put(key, value, db=self._tables[table])

@@ -56,7 +56,11 @@ def train(contents: Sequence[bytes]) -> bytes | None:
     if len(contents) < TRAINING_EVENTS:
         return None
     step = len(contents) // TRAINING_EVENTS
-    dictionary = _zstandard().train_dictionary(_DICTIONARY_BYTES, list(contents[::step]))
+    zstd = _zstandard()
+    try:
+        dictionary = zstd.train_dictionary(_DICTIONARY_BYTES, list(contents[::step]))
+    except zstd.ZstdError:  # they have nothing in common
+        return None
     return bytes(dictionary.as_bytes())
 
 

@@ -36,6 +36,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from pithgraph.errors import LogError
 from pithgraph.events import EVENT_ID_PREFIX, Event, id_bytes
 from pithgraph.identifiers import PithNumber, seconds_of
 from pithgraph.merge import MERGE_VERSION, State
@@ -111,6 +112,14 @@ class RefusedRow(NamedTuple):
     size: int
     sha256: str
     excerpt: bytes
+
+
+def read_meta(name: bytes, value: bytes | memoryview | None) -> int:
+    """A number of the log as a whole; 0 where it was never set. Raises LogError."""
+    text = bytes(value or b"0")
+    if not text.isdigit():
+        raise LogError(f"the log's counter {name.decode()} is damaged: {text[:40]!r}")
+    return int(text)
 
 
 def position_key(position: int) -> bytes:

@@ -65,7 +65,7 @@ def lmdb_errors(path: Path) -> Iterator[None]:
     except lmdb.Error as error:
         # Such as a log that is closed, or open twice in one process.
         raise LogError(f"{path}: {str(error).rstrip('.')}") from None
-    except (msgspec.MsgspecError, struct.error) as error:
+    except (msgspec.MsgspecError, struct.error, UnicodeDecodeError) as error:
         raise LogError(
             f"{path}: a stored row is damaged: {error}. Restore the log from a backup."
         ) from None
@@ -199,10 +199,7 @@ class Snapshot:
 
     def meta(self, name: bytes) -> int:
         """A counter of the log as a whole; 0 where it was never set."""
-        value = self._get(b"meta", name) or b"0"
-        if not value.isdigit():
-            raise LogError(f"the log's counter {name.decode()} is damaged: {value[:40]!r}")
-        return int(value)
+        return layout.read_meta(name, self._get(b"meta", name))
 
     @property
     def size(self) -> int:
