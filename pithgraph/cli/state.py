@@ -17,7 +17,11 @@ from pithgraph.validation import STATED, Assurance
 @click.command("state")
 @options.log_folder
 @click.argument("pith", metavar="PITH")
-@click.option("--pretty", is_flag=True, help="Indent, for people; the hash is of the plain form.")
+@click.option(
+    "--pretty",
+    is_flag=True,
+    help="Indent, for people; the hash covers the plain form, without its own member.",
+)
 @options.assurance
 @options.as_of
 @options.at
