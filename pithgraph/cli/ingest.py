@@ -26,7 +26,7 @@ from pithgraph.sources import Limits, load_keyring, total_bytes
     default="all",
     show_default=True,
     help="`authentic` lets in only events whose id recomputes and whose signature verifies; `all` "
-    "lets in 1,000 others of each paper.",
+    "lets others in too, up to 1,000 for each paper.",
 )
 @click.option(
     "--compress",
