@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pickle import UnpicklingError
@@ -124,6 +125,9 @@ class _Pool:
     def __enter__(self) -> Self:
         workers, circumstances = self._given
         context = multiprocessing.get_context("spawn")  # LMDB's environments do not survive a fork
+        # The first process started this way starts multiprocessing's tracker too, and lets signals
+        # through meanwhile; so that is done before.
+        resource_tracker.ensure_running()
         # Workers inherit this: interrupts are for the writer, which ends them.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
         try:
@@ -200,6 +204,8 @@ _preparer: Preparer
 
 def _serve(pipe: Connection) -> None:
     """Take the circumstances, and then answer until the pipe ends."""
+    for number in _INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
     try:
         keyring, admit, log, backend = pipe.recv()
     except (OSError, EOFError):

@@ -1,8 +1,8 @@
 """Every conformance case of `fixtures/cases` gives its expected states, byte for byte.
 
 By all ways: merged from values; through the log all at once, one row at a time, in random batches,
-in any permutation, duplicated, and reopened at every border of a batch; and by the oracle, which
-shares no code with the engine.
+in any permutation, duplicated, reopened at every border of a batch, and however the log is kept;
+and by the oracle, which shares no code with the engine.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 import oracle
+from pithgraph import keys
 from pithgraph.canonical import decode
 from pithgraph.entries import AliasEntry, EventEntry, entries_of
 from pithgraph.errors import DecodeError
 from pithgraph.ingestion import new_rows
 from pithgraph.keyring import Keyring
-from pithgraph.log import LogWriter
+from pithgraph.log import Log, LogWriter, layout
 from pithgraph.log.batch import New
 from pithgraph.merge import PaperAlias, merge_events
 from pithgraph.replaying import replay
@@ -53,7 +55,7 @@ class Case:
     def rows(self) -> list[New]:
         return list(new_rows(read_sources(self.inputs), self.keyring))
 
-    def states_of(self, log: LogWriter) -> dict[str, bytes]:
+    def states_of(self, log: Log) -> dict[str, bytes]:
         states = replay(log, keyring=self.keyring, assurance=self.assurance)
         return {state.pith_number: state.canonical + b"\n" for state in states}
 
@@ -151,6 +153,42 @@ def test_through_the_log(case: Case, way: Batches, tmp_path: Path) -> None:
         for batch in way(case.rows(), chance):
             log.append(batch)
         assert case.states_of(log) == case.expected
+
+
+class Kept(NamedTuple):
+    """How a log is kept: the library that verifies, and what is constant otherwise."""
+
+    backend: str
+    compress: bool
+    constants: dict[str, int]
+
+
+NO_ID = len("sha256:")
+KEPT = {
+    "small blocks": Kept("cryptography", False, {"BLOCK_BYTES": 600, "_SHORT_ID": NO_ID}),
+    "compressed": Kept("cryptography", True, {"BLOCK_BYTES": 3000, "MAX_CLASSES": 1}),
+    "no classes": Kept(list(keys.BACKENDS)[-1], False, {"MAX_CLASSES": 0}),
+}
+
+
+@pytest.mark.parametrize("kept", KEPT.values(), ids=KEPT)
+def test_through_the_log_however_it_is_kept(
+    case: Case, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kept.compress:
+        pytest.importorskip("zstandard")
+    for name, value in kept.constants.items():
+        monkeypatch.setattr(layout, name, value)
+    chance = random.Random(case.folder.name)
+    keys.use_backend(kept.backend)
+    try:
+        for batch in _random_batches(case.rows(), chance):
+            with LogWriter.open(tmp_path / "log", compress=kept.compress) as log:
+                log.append(batch)
+        with Log.open(tmp_path / "log") as log:
+            assert case.states_of(log) == case.expected
+    finally:
+        keys.use_backend()
 
 
 def test_through_the_log_reopened_at_every_border(case: Case, tmp_path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +14,7 @@ import textwrap
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import msgspec
@@ -266,6 +271,170 @@ def test_a_damaged_row_is_a_log_error(
     damage(tmp_path, table, key, change)
     with Log.open(tmp_path) as log, pytest.raises(LogError):
         list(replay(log, keyring=keyring))
+
+
+def rich(path: Path, *, compress: bool = False) -> None:
+    """A log with ordinary events of one time and of several, one that is whole, and alias rows."""
+    events = [
+        signed_event("record_created"),
+        *(signed_event("replication_record", target=f"replication:{n}") for n in range(3)),
+        signed_event("correction", created_at=at(2), previous_event_id=signing.some_id("x")),
+        signed_event("graph_snapshot", created_at=at(3)),
+        signed_event("graph_snapshot", created_at=at(4)) | {"signature": None},
+    ]
+    aliases = [
+        {"pith_number": PAPER.number, "alias_kind": kind, "alias_value": "1", "created_at": at(3)}
+        for kind in ("arxiv", "doi")
+    ]
+    with LogWriter.open(path, compress=compress) as log:
+        put(log, *events[:-1], *({"alias": alias} for alias in aliases))
+        put(log, signed_event("graph_snapshot", paper=signing.OTHER_PAPER), events[-1])
+
+
+def uses(path: Path) -> list[Callable[[], object]]:
+    """What may be done with a log that is there."""
+    cuts: list[dict[str, Any]] = [{}, {"at": 1}, {"as_of": at(3)}, {"assurance": "stated"}]
+
+    def replayed(keyring: Keyring, cut: dict[str, Any]) -> object:
+        with Log.open(path) as log:
+            return list(replay(log, keyring=keyring, **cut))
+
+    def read() -> object:
+        with Log.open(path) as log, log.snapshot() as snapshot:
+            papers = list(snapshot.papers())
+            stored = [snapshot.event_at(position) for position in range(min(snapshot.size, 100))]
+            return papers, stored, snapshot.refused()
+
+    def appended() -> object:
+        with LogWriter.open(path) as log:
+            return put(log, signed_event("graph_snapshot", created_at=at(9)), signed_event())
+
+    keyrings = (KEYRING, Keyring.from_value({"keys": []}))
+    replays = [functools.partial(replayed, keyring, cut) for keyring in keyrings for cut in cuts]
+    return [*replays, read, appended]
+
+
+def log_errors(path: Path) -> int:
+    """How many uses of a log end with an error of the package; nothing else may come of it."""
+    found = 0
+    for use in uses(path):
+        try:
+            use()
+        except LogError:
+            found += 1
+        except IdentifierError:  # of a position that the log says it has not reached
+            found += 1
+    return found
+
+
+def of_first(path: Path, table: bytes) -> bytes:
+    return tables(path)[table][0][0]
+
+
+def without_signer(value: bytes, number: int) -> bytes:
+    parts = value.split(b'"signer":')
+    return (
+        b'"signer":'.join(parts[: number + 1])
+        + b'"sIgNer":'
+        + b'"signer":'.join(parts[number + 1 :])
+    )
+
+
+NOT_UTF8: dict[str, tuple[bytes, Damage]] = {
+    "a target": (b"events", lambda value: value.replace(b"replication:0", b"\xff" * 13)),
+    "a record": (b"events", lambda value: value.replace(b"cs.LG", b"\xff" * 5)),
+    "a whole event": (b"events", lambda value: value[:-9] + b"\xff" + value[-8:]),
+    "a class": (b"classes", lambda value: value.replace(b"test-", b"\xff" * 5)),
+    "an event_type": (b"classes", lambda value: value.replace(b"record_", b"\xff" * 7)),
+    "an alias": (b"aliases", lambda value: value[:-1] + b"\xff"),
+}
+WRONG: dict[str, tuple[bytes, Damage]] = {
+    "an index row cut": (b"by_paper", lambda value: value[:10]),
+    "an index row too long": (b"by_paper", lambda value: value + b"\x00"),
+    "an index row dropped": (b"by_paper", lambda value: None),
+    "another block": (b"by_paper", lambda value: value[:2] + b"\x01" * 8 + value[10:]),
+    "beyond the block": (b"by_paper", lambda value: value[:10] + b"\x7f" * 4 + value[14:]),
+    "of no length": (b"by_paper", lambda value: value[:14] + bytes(4)),
+    "of the header": (b"by_paper", lambda value: value[:10] + bytes(3) + b"\x02" + value[14:]),
+    "another class": (b"by_paper", lambda value: b"\x00\x63" + value[2:]),
+    "no class": (b"by_paper", lambda value: b"\x00\x00" + value[2:]),
+    "a block dropped": (b"events", lambda value: None),
+    "an empty block": (b"events", lambda value: b""),
+    "a block cut": (b"events", lambda value: value[:2000]),
+    "a block of zeros": (b"events", lambda value: bytes(len(value))),
+    "a block of garbage": (b"events", lambda value: b"\xa5" * len(value)),
+    "a block moved": (b"events", lambda value: value[1:]),
+    "no signers": (b"events", lambda value: value.replace(b'"signer":', b'"sIgNer":')),
+    **{
+        f"signer {n} is missing": (b"events", functools.partial(without_signer, number=n))
+        for n in range(6)
+    },
+    "a class dropped": (b"classes", lambda value: None),
+    "an empty class": (b"classes", lambda value: b""),
+    "a class that is a list": (b"classes", lambda value: b"\x90"),
+    "an alias cut": (b"aliases", lambda value: value[:-3]),
+    "counters cut": (b"papers", lambda value: value[:-3]),
+    "other counters": (b"papers", lambda value: bytes(7) + b"\x09" + value[8:]),
+}
+
+
+@pytest.mark.parametrize("name", [*WRONG, *NOT_UTF8])
+def test_whatever_is_damaged_is_a_log_error(tmp_path: Path, name: str) -> None:
+    rich(tmp_path)
+    assert log_errors(tmp_path) == 0
+    table, change = (WRONG | NOT_UTF8)[name]
+    damage(tmp_path, table, of_first(tmp_path, table), change)
+    assert log_errors(tmp_path) > 0
+
+
+@pytest.mark.parametrize("name", [b"format", b"events", b"papers", b"compression"])
+@pytest.mark.parametrize("value", [b"", b"many", b"\xff", b"-1", b"7"])
+def test_a_damaged_counter_is_a_log_error_to_a_writer_too(
+    tmp_path: Path, name: bytes, value: bytes
+) -> None:
+    rich(tmp_path)
+    damage(tmp_path, b"meta", name, lambda _: value)
+    log_errors(tmp_path)
+
+
+def damaged_at_random(path: Path, chance: random.Random) -> None:
+    """Change one value of a log: drop it, cut it, or put other bytes into it."""
+    held = tables(path)
+    table = chance.choice([name for name in held if held[name]])
+    key, value = chance.choice(held[table])
+    start = chance.randrange(len(value) + 1)
+    changed: bytes | None = chance.choice(
+        [
+            None,
+            value[:start],
+            value[:start] + chance.randbytes(1) + value[start + 1 :],
+            value[:start] + chance.randbytes(8) + value[start + chance.randrange(9) :],
+            chance.randbytes(len(value)),
+        ]
+    )
+    damage(path, table, key, lambda _: changed)
+
+
+def check_random_damage(path: Path, count: int, seed: str) -> None:
+    chance = random.Random(seed)
+    for compress in (False, True) if importlib.util.find_spec("zstandard") else (False,):
+        whole = path / f"whole {compress}"
+        rich(whole, compress=compress)
+        for number in range(count):
+            damaged = path / f"{compress} {number}"
+            shutil.copytree(whole, damaged)
+            damaged_at_random(damaged, chance)
+            log_errors(damaged)
+            shutil.rmtree(damaged)
+
+
+def test_random_damage_is_a_log_error_or_nothing(tmp_path: Path) -> None:
+    check_random_damage(tmp_path, 15, "damage")
+
+
+@pytest.mark.slow
+def test_sample_of_random_damage(tmp_path: Path) -> None:
+    check_random_damage(tmp_path, 1000, "much damage")
 
 
 # --- the door and the quota (SPEC §6) --------------------------------------------------------
