@@ -72,7 +72,7 @@ class Merging:
         LogError."""
         try:
             return self._state_of(paper, alias_count, rows)
-        except DecodeError as error:
+        except (DecodeError, ValueError) as error:
             raise LogError(
                 f"a stored row of paper {name_of(paper)} is damaged: {error}. Restore the log from "
                 "a backup."
