@@ -237,7 +237,7 @@ def _receive(pipe: Connection, inbox: SimpleQueue[tuple[Callable[[Any], Any], An
     try:
         while True:
             inbox.put(pipe.recv())
-    except (OSError, EOFError):
+    finally:
         os._exit(0)  # whatever is being done, nobody waits for it
 
 

@@ -7,14 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 import signing
-from pithgraph.cli import main
-from pithgraph.log import LogWriter
+from pithgraph.cli import main, options
+from pithgraph.ingestion import Ingested, ingest
+from pithgraph.log import Log, LogWriter
 from signing import PAPER, canonical, keyring_value, signed_event
 
 STATE = "state-N7NXYVEE.json"
@@ -224,6 +226,72 @@ def test_ingest_honours_its_limits(run, tmp_path: Path) -> None:  # type: ignore
     done = run("ingest", "--log", tmp_path / "log", "--max-line", 100, events)
     assert done.code == 3
     assert done.err.count("too_large: the limit for a line is 100 bytes") == 2
+
+
+def test_a_log_is_compressed_from_its_first_day_or_never(  # type: ignore[no-untyped-def]
+    run, tmp_path: Path, keyring: Path
+) -> None:
+    pytest.importorskip("zstandard")
+    events = jsonl(tmp_path / "e.jsonl", signed_event("record_created"))
+    more = jsonl(tmp_path / "more.jsonl", signed_event("graph_snapshot"))
+
+    def into(log: Path, path: Path, *flags: str) -> Done:
+        return run("ingest", "--log", log, path, "--keyring", keyring, "--json", *flags)
+
+    def compression(log: Path) -> int:
+        with Log.open(log) as opened, opened.snapshot() as snapshot:
+            return snapshot.meta(b"compression")
+
+    plain, compressed = tmp_path / "plain", tmp_path / "compressed"
+    assert into(plain, events).code == into(compressed, events, "--compress").code == 0
+    assert (compression(plain), compression(compressed)) == (0, 1)
+    done = into(plain, more, "--compress")
+    assert (done.code, done.out) == (2, "")
+    assert f"{plain}: the log was made without compression and stays so" in done.err
+    assert into(plain, more).rows[0]["appended"] == 1
+    assert into(compressed, more).rows[0]["appended"] == 1
+    assert into(compressed, more, "--compress").rows[0]["duplicates"] == 1
+    assert (compression(plain), compression(compressed)) == (0, 1)
+    replayed = [
+        run("replay", "--log", log, "--keyring", keyring).out for log in (plain, compressed)
+    ]
+    assert replayed[0] == replayed[1] != ""
+
+
+def test_compression_that_is_not_installed_is_named(  # type: ignore[no-untyped-def]
+    run, tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    log = tmp_path / "log"
+    done = run("ingest", "--log", log, published / STATE, "--compress")
+    assert done.code == 4
+    assert "pip install 'pithgraph[fast]'" in done.err
+    assert run("ingest", "--log", log, published / STATE).code == 0
+
+
+def test_as_many_workers_as_processors_unless_told(  # type: ignore[no-untyped-def]
+    run, tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def recording(*arguments: Any, workers: int, **named: Any) -> Ingested:
+        asked.append(workers)
+        return ingest(*arguments, workers=workers, **named)
+
+    for verb in ("ingest", "replay"):
+        monkeypatch.setattr(import_module(f"pithgraph.cli.{verb}"), "ingest", recording)
+    verb = ("ingest", "--log", tmp_path / "log", published / STATE)
+    assert run(*verb).code == run(*verb, "--workers", 7).code == 0
+    assert run("replay", published / STATE).code == 0
+    assert asked == [options.cpus(), 7, options.cpus()]
+    for wrong in ("-1", "many", "0.5"):
+        done = run(*verb, "--workers", wrong)
+        assert (done.code, done.out) == (2, "")
+        assert "--workers" in done.err
+    assert len(asked) == 3
+    assert options.cpus() >= 1
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert options.cpus() == os.cpu_count()
 
 
 def test_ingest_from_standard_input_at_the_authentic_door(tmp_path: Path, keyring: Path) -> None:

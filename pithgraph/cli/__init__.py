@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _interrupt(*_: object) -> NoReturn:
     """SIGTERM ends a command as Ctrl-C does: finished batches stay, temporary files and worker
     processes go. That is not interrupted by an impatient second one."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
