@@ -107,6 +107,14 @@ def join_object(members: dict[str, bytes]) -> bytes:
     )
 
 
+def count_brackets(canonical: bytes) -> int:
+    """How many `{` and `[` there are: nothing nests deeper. One pass, where `count` takes two."""
+    return len(canonical.translate(None, _NO_BRACKETS))
+
+
+_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{[")
+
+
 def depth_of(value: Any) -> int:
     """How deep arrays and objects nest: 0 for a scalar, 1 for `[]`. Never recurses."""
     depth = 0
@@ -159,7 +167,7 @@ def _read_fast(data: bytes) -> Reading:
         value = msgspec.json.Decoder(float_hook=_common_float).decode(data)
         canonical = _SORTED.encode(value)
         _prove_unique_names(data, canonical)
-    brackets = canonical.count(b"{") + canonical.count(b"[")
+    brackets = count_brackets(canonical)
     if brackets > MAX_DEPTH and depth_of(value) > MAX_DEPTH:
         raise ValueError("too deep")
     return Reading(value, _SORTED.encode, canonical, brackets)

@@ -15,7 +15,16 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Raw
 
-from pithgraph.canonical import Encode, decode, depth_of, digest, encode, encode_string, read
+from pithgraph.canonical import (
+    Encode,
+    count_brackets,
+    decode,
+    depth_of,
+    digest,
+    encode,
+    encode_string,
+    read,
+)
 from pithgraph.documents import EventView, Signer
 from pithgraph.errors import DecodeError, EncodeError, IdentifierError, Refused
 from pithgraph.identifiers import is_timestamp, parse_pith_number
@@ -46,10 +55,11 @@ class Event:
     """An event that names a paper. Immutable.
 
     `canonical`: its canonical bytes. `view`: its typed members, or None where it is malformed,
-    and then `malformed` says which member and why.
+    and then `malformed` says which member and why. `record`: the canonical record, once the payload
+    of a record_created was read and found right.
     """
 
-    __slots__ = ("_sha256", "canonical", "malformed", "outline", "view")
+    __slots__ = ("_sha256", "canonical", "malformed", "outline", "record", "view")
 
     def __init__(self, canonical: bytes, outline: Outline | None = None) -> None:
         """An event from canonical bytes that `from_value` made, e.g. out of a log."""
@@ -58,6 +68,7 @@ class Event:
         self._sha256: bytes | None = None
         self.view: EventView | None = None
         self.malformed: str | None = None
+        self.record: Raw | None = None
         if outline is not None:
             self.view = outline.view
             return
@@ -220,7 +231,7 @@ def _check_limits(canonical: bytes, value: Any, brackets: int | None) -> None:
         raise Refused("event_too_large", f"{len(canonical)} bytes in canonical form")
     # Brackets and digits in the bytes are cheap to find; only a candidate is walked.
     if brackets is None:
-        brackets = canonical.count(b"{") + canonical.count(b"[")
+        brackets = count_brackets(canonical)
     if brackets > MAX_EVENT_DEPTH:
         depth = depth_of(value)
         if depth > MAX_EVENT_DEPTH:

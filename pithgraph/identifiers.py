@@ -26,6 +26,8 @@ _TIMESTAMP: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
 )
 _TIMESTAMP_LENGTH: Final = 20
+FIRST_TIMESTAMP: Final = "0001-01-01T00:00:00Z"
+LAST_TIMESTAMP: Final = "9999-12-31T23:59:59Z"
 _ALIAS_TIME: Final = re.compile(r"(.{19})(?:\.[0-9]+)?(?:Z|\+00:00)", re.ASCII)
 _YEAR: Final = re.compile(r"[0-9]{4}")
 

@@ -27,8 +27,8 @@ from pithgraph.documents import EventView
 from pithgraph.events import Event
 from pithgraph.identifiers import alias_time, check_time, derive_aliases, parse_pith_number
 from pithgraph.keyring import Keyring
-from pithgraph.kinds import KINDS, RECORD_CREATED, RecordCreated
-from pithgraph.ordinary import state_row
+from pithgraph.kinds import KINDS, LIST_BUCKETS, RECORD_CREATED, RecordCreated
+from pithgraph.ordinary import Buffer, state_row
 from pithgraph.validation import Assurance, Judged, Verdict, check_assurance, establish, judge
 
 MERGE_VERSION: Final = "pith-open-graph-merge-v1"
@@ -174,7 +174,7 @@ def merge(
     )
     record = _canonical_record(valid.values())
     invalid_rows = [_invalid_row(digest_, *invalid[digest_]) for digest_ in sorted(invalid)]
-    rows: dict[str, list[bytes]] = {}
+    rows: dict[str, list[Buffer]] = {}
     for one in applied:
         rows.setdefault(KINDS[one.view.event_type].bucket, []).append(state_row(one.event))
     hashed = _document(
@@ -205,7 +205,7 @@ def merge(
 def merge_ordinary(
     pith_number: str,
     event_ids: list[bytes],
-    rows: Mapping[str, list[bytes]],
+    rows: Mapping[str, list[Buffer]],
     record: bytes | None,
     aliases: Collection[PaperAlias],
     keyring_sha256: str,
@@ -231,47 +231,52 @@ def merge_ordinary(
 def _document(
     pith_number: str,
     event_ids: list[bytes],
-    rows: Mapping[str, list[bytes]],
+    rows: Mapping[str, list[Buffer]],
     record: bytes | None,
     source_aliases: bytes,
     valid: int,
     counts: bytes,
 ) -> bytes:
-    """SPEC §7, 5: the canonical bytes of a state document without `state_sha256`. Written out, its
-    members in their order, since this runs once a paper."""
-    comma = b",".join
-    list_of = {bucket: comma(found) for bucket, found in rows.items()}.get
-    return b"".join(
-        (
-            b'{"applied_event_ids":[',
-            comma(event_ids),
-            b'],"current":{"author_attestations":[',
-            list_of("author_attestations", b""),
-            b'],"canonical_record":',
-            record or b"null",
-            b',"citation_signatures":[',
-            list_of("citation_signatures", b""),
-            b'],"corrections":[',
-            list_of("corrections", b""),
-            b'],"graph_snapshots":[',
-            list_of("graph_snapshots", b""),
-            b'],"mirror_hints":[',
-            list_of("mirror_hints", b""),
-            b'],"record_created":',
-            rows[RECORD_CREATED][0] if RECORD_CREATED in rows else b"null",
-            b',"replication_records":[',
-            list_of("replication_records", b""),
-            b'],"source_aliases":',
-            source_aliases,
-            b',"storage_attestations":[',
-            list_of("storage_attestations", b""),
-            b'],"timestamp_anchors":[',
-            list_of("timestamp_anchors", b""),
-            counts,
-            pith_number.encode(),
-            _END % valid,
-        )
-    )
+    """SPEC §7, 5: the canonical bytes of a state document without `state_sha256`. Since this runs
+    once a paper, what stands between the values is made once for each set of buckets."""
+    values: dict[str, Sequence[Buffer]] = {
+        **rows,
+        "canonical_record": (record or b"null",),
+        RECORD_CREATED: rows[RECORD_CREATED][:1] if RECORD_CREATED in rows else (b"null",),
+        "source_aliases": (source_aliases,),
+    }
+    members, end = _current_of(tuple(rows))
+    pieces: list[Buffer] = [b'{"applied_event_ids":[', b",".join(event_ids)]
+    for before, name in members:
+        pieces.append(before)
+        found = values[name]
+        if len(found) == 1:
+            pieces.append(found[0])
+        else:  # joined with all else at once: the rows of a hot paper are copied once
+            with_commas: list[Buffer] = [b","] * (2 * len(found) - 1)
+            with_commas[::2] = found
+            pieces += with_commas
+    pieces += end, counts, pith_number.encode(), _END % valid
+    return b"".join(pieces)
+
+
+@functools.lru_cache(maxsize=1024)
+def _current_of(buckets: tuple[str, ...]) -> tuple[tuple[tuple[bytes, str], ...], bytes]:
+    """The members of `current` that are not empty lists, each after the text that stands before its
+    value, and the text behind the last. `buckets` are those that have rows."""
+    before = b'],"current":{'
+    members = []
+    for name in sorted((*LIST_BUCKETS, RECORD_CREATED, "canonical_record", "source_aliases")):
+        before += b'"%b":' % name.encode()
+        if name not in LIST_BUCKETS:
+            members.append((before, name))
+            before = b","
+        elif name in buckets:
+            members.append((before + b"[", name))
+            before = b"],"
+        else:
+            before += b"[],"
+    return tuple(members), before.removesuffix(b",")
 
 
 # How a state document ends, behind `state_sha256`.
@@ -302,7 +307,7 @@ def _counts_of_valid(valid: int) -> bytes:
 
 
 _COUNTS: Final = (
-    b']},"equivocation_count":%%d,"equivocations":[%%b],'
+    b'},"equivocation_count":%%d,"equivocations":[%%b],'
     b'"event_count":%%d,"invalid_event_count":%%d,"invalid_events":[%%b],'
     b'"merge_version":"%b","pith_number":"' % MERGE_VERSION.encode()
 )

@@ -9,37 +9,37 @@ not provably so is decoded, judged and merged as `validation` and `merge` say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import takewhile
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from pithgraph.errors import DecodeError, LogError
-from pithgraph.identifiers import PithNumber, alias_time
+from pithgraph.events import signer_of
+from pithgraph.identifiers import FIRST_TIMESTAMP, LAST_TIMESTAMP, PithNumber, alias_time
 from pithgraph.keyring import Keyring
 from pithgraph.kinds import KINDS, RECORD_CREATED
 from pithgraph.log import Snapshot
 from pithgraph.log.compression import PLAIN
 from pithgraph.log.layout import (
     BLOCK_KEY,
+    INDEX_TIME,
+    NO_LINK,
+    index_time,
     name_of,
     paper_key,
     paper_of,
     position_of_index,
-    read_location,
+    read_index_value,
 )
 from pithgraph.log.reader import IndexRow
 from pithgraph.merge import PaperAlias, State, merge, merge_ordinary
 from pithgraph.ordinary import (
-    PREVIOUS,
     ROW_EVENT_ID,
-    ROW_HEAD,
-    ROW_TIME,
+    Buffer,
     record_of,
-    row_time,
     seal_length,
     slot_of,
 )
-from pithgraph.validation import Assurance, Judged, establish, judge
+from pithgraph.validation import Assurance, Judged, class_is_valid, establish, judge
 
 
 class Merging:
@@ -97,102 +97,100 @@ class Merging:
 
     def _ordinary(
         self, rows: Iterable[IndexRow]
-    ) -> tuple[list[bytes], dict[str, list[bytes]], bytes | None] | None:
+    ) -> tuple[list[bytes], dict[str, list[Buffer]], bytes | None] | None:
         """The ids of a paper's events and their rows by bucket, both in the applied order, and the
-        canonical record. None where that takes the rules."""
-        snapshot, known = self._snapshot, self._known
-        compressed, decompress = snapshot.codec is not PLAIN, snapshot.codec.decompress
+        canonical record. None where that takes the rules. The rows may be views into the log."""
+        known, block_of = self._known, self._snapshot.block
+        codec = self._snapshot.codec
+        compressed, decompress = codec is not PLAIN, codec.decompress
         ids: list[bytes] = []
-        by_bucket: dict[str, list[bytes]] = {}
+        by_bucket: dict[str, list[Buffer]] = {}
         record: bytes | None = None
-        followed: set[tuple[str, bytes]] = set()
-        block_of = snapshot.block
         blocks: dict[int, Any] = {}
-        # Of the events before, back to another time.
-        head, time, buckets = b"", b"-", [""]
-        slots: dict[str, set[bytes]] = {}
-        for index_row in rows:
-            value = index_row[1]
-            number, first, offset, length = read_location(value)
+        time = b""
+        firsts: dict[str, Buffer] = {}  # of this time, the first row of each bucket
+        slots: set[tuple[bytes, str, bytes]] = set()  # but only where a bucket has several
+        links: set[bytes] = set()
+        for key, value in rows:
+            number, first, offset, length, link = read_index_value(value)
             if (shared := known.get(number)) is None:
                 if number not in known:
-                    known[number] = shared = self._learn(index_row, number)
+                    known[number] = shared = self._learn(number)
                 if shared is None:
                     return None
-            bucket, seal_bytes, is_record, window, follower = shared
+            bucket, seal_bytes, asks = shared
             if (block := blocks.get(first)) is None:
                 block = blocks[first] = block_of(value[BLOCK_KEY])
             content = block[offset : offset + length]
             if compressed:
                 content = decompress(bytes(content))
-            row = bytes(content[:-seal_bytes])
-            # Time and id stand at the head of a row; the index knows only the beginning of an id.
-            before, head = head, row[ROW_HEAD]
-            if head <= before:
-                return None
-            if not row.startswith(time):
-                time, buckets, slots = row[ROW_TIME], [bucket], {}
-            elif bucket not in buckets:
-                buckets.append(bucket)  # of one time, but of another kind: no common slot
+            row = content[:-seal_bytes]
+            event_id = bytes(row[ROW_EVENT_ID])
+            if key[INDEX_TIME] != time:
+                time, firsts = key[INDEX_TIME], {bucket: row}
+            elif event_id <= ids[-1]:
+                return None  # the index knows only the beginning of an id
+            elif bucket not in firsts:
+                firsts[bucket] = row  # of one time, but of another kind: no common slot
             else:
-                if bucket not in slots:
-                    slots[bucket] = {slot_of(one) for one in _of_time(time, by_bucket[bucket])}
-                if (slot := slot_of(row)) in slots[bucket]:
+                slots.add((time, bucket, slot_of(bytes(firsts[bucket]))))
+                slot = time, bucket, slot_of(bytes(row))
+                if slot in slots:
                     return None
-                slots[bucket].add(slot)
-            if window and not window[0] <= time <= window[1]:
-                return None
-            if follower is not None:
-                link = follower, bytes(content[-seal_bytes:][PREVIOUS])
-                if link in followed:
+                slots.add(slot)
+            if link != NO_LINK:
+                if link in links:
+                    return None  # perhaps a fork
+                links.add(link)
+            if asks is not None:
+                is_record, window = asks
+                if window is not None and not window[0] <= time <= window[1]:
                     return None
-                followed.add(link)
-            if is_record and record is None:
-                record = record_of(row, content)
-            ids.append(row[ROW_EVENT_ID])
+                if is_record and record is None:
+                    record = record_of(row, content)
+            ids.append(event_id)
             if bucket in by_bucket:
                 by_bucket[bucket].append(row)
             else:
                 by_bucket[bucket] = [row]
         return ids, by_bucket, record
 
-    def _learn(self, row: IndexRow, number: int) -> _Known | None:
-        """What holds for all events of this one's class; None where each must be judged."""
+    def _learn(self, number: int) -> _Known | None:
+        """What holds for all events of a class; None where each must be judged."""
         event_class = self._snapshot.class_of(number)
         if event_class is None:
             return None
-        event = self._snapshot.event_of(row).event
-        facts = establish(event, self._keyring, event_class.facts)
-        if facts is not event_class.facts:
-            return None  # the keyring gives another key: each signature must be tried
-        verdict = judge(event, facts, self._keyring, self._assurance)
-        key = self._keyring.by_fingerprint(event.signer.public_key_fingerprint)
-        if verdict.reason is not None or key is None:
+        event_type, facts = event_class.event_type, event_class.facts
+        signer = signer_of(event_class.signer)
+        key = self._keyring.by_fingerprint(signer.public_key_fingerprint)
+        if key is None or not class_is_valid(event_type, signer, facts, self._keyring):
             return None
         window = None
         if key.valid_from is not None or key.valid_until is not None:
-            window = row_time(key.valid_from or ""), row_time(key.valid_until or "~")
-        return _Known(
-            KINDS[event_class.event_type].bucket,
-            seal_length(event_class),
-            event_class.event_type == RECORD_CREATED,
-            window,
-            key.fingerprint if event_class.follows else None,
-        )
+            first, last = key.valid_from or FIRST_TIMESTAMP, key.valid_until or LAST_TIMESTAMP
+            window = index_time(first), index_time(last)
+        asks = _Asks(event_type == RECORD_CREATED, window)
+        bucket = KINDS[event_type].bucket
+        return _Known(bucket, seal_length(event_class), asks if any(asks) else None)
 
 
 _NO_ALIASES: Final[list[PaperAlias]] = []
 
 
+class _Asks(NamedTuple):
+    """What is asked of each event of a class: the record that it may bring, and the window of its
+    key, as times in the index."""
+
+    is_record: bool
+    window: tuple[bytes, bytes] | None
+
+
 class _Known(NamedTuple):
-    """What is known of all events of a class that is judged valid. `window` is that of the key, as
-    rows begin; `follower` the key's fingerprint where the events follow others."""
+    """What is known of all events of a class that is judged valid."""
 
     bucket: str
     seal_bytes: int
-    is_record: bool
-    window: tuple[bytes, bytes] | None
-    follower: str | None
+    asks: _Asks | None
 
 
 def judged_of(
@@ -203,11 +201,6 @@ def judged_of(
         Judged(event, judge(event, establish(event, keyring, facts), keyring, assurance))
         for _, event, facts in map(snapshot.event_of, rows)
     ]
-
-
-def _of_time(time: bytes, rows: list[bytes]) -> Iterator[bytes]:
-    """The last of the rows, as long as they have this time."""
-    return takewhile(lambda row: row.startswith(time), reversed(rows))
 
 
 def aliases_of(snapshot: Snapshot, paper: PithNumber, at: int | None = None) -> list[PaperAlias]:

@@ -22,13 +22,14 @@ import functools
 import struct
 from typing import Final, NamedTuple
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from pithgraph.canonical import encode_string
 from pithgraph.events import EVENT_ID_PREFIX, Event, id_bytes, signer_of
 from pithgraph.kinds import RECORD_CREATED
 from pithgraph.validation import Facts
+
+Buffer = bytes | memoryview
 
 
 class EventClass(Struct, frozen=True, array_like=True):
@@ -52,11 +53,9 @@ class Cut(NamedTuple):
     seal: bytes
 
 
-# Where things stand in a row: `{"created_at":"…","event_id":"…","payload":`, all of one length.
-# So rows sort by time and id as their heads do. The id stands with its quotation marks.
-ROW_TIME: Final = slice(0, 35)
+# Where things stand in a row: `{"created_at":"…","event_id":"…","payload":`, all of one length. The
+# id stands with its quotation marks.
 ROW_EVENT_ID: Final = slice(48, 121)
-ROW_HEAD: Final = slice(0, 121)
 _ROW_PAYLOAD: Final = 122
 _SIGNATURE: Final = slice(0, 64)
 _SUBJECT: Final = slice(64, 95)
@@ -90,8 +89,8 @@ def class_of(event: Event, facts: Facts) -> EventClass | None:
 
 
 def cut(event: Event, event_class: EventClass) -> Cut | None:
-    """An event of this class that is valid under `verified`, cut; None where the parts would not
-    give it back."""
+    """An event of this class, established and valid under `verified`, cut; None where the parts
+    would not give it back."""
     view, signature = event.view, event.signature
     assert view is not None  # since it has a class
     assert signature is not None
@@ -100,7 +99,8 @@ def cut(event: Event, event_class: EventClass) -> Cut | None:
     if view.previous_event_id is not None:
         seal += id_bytes(view.previous_event_id)
     if view.event_type == RECORD_CREATED:
-        record = bytes(_RECORD_ROW.decode(row).payload.canonical_record)
+        assert event.record is not None  # since its facts were established
+        record = bytes(event.record)
         start = row.index(record)
         seal += _RECORD_SPAN.pack(start, start + len(record))
     parts = Cut(event_class, row, seal)
@@ -150,15 +150,10 @@ def slot_of(row: bytes) -> bytes:
     return row[row.rindex(b',"signer":') :]
 
 
-def row_time(created_at: str) -> bytes:
-    """How a row of this time begins: what stands at ROW_TIME."""
-    return b'{"created_at":"%b' % created_at.encode()
-
-
-def record_of(row: bytes, seal: bytes | memoryview) -> bytes:
+def record_of(row: Buffer, seal: Buffer) -> bytes:
     """The canonical record in the row of a record_created. Of the seal only the end is needed."""
     start, end = _RECORD_SPAN.unpack_from(seal, len(seal) - _RECORD_SPAN.size)
-    return row[start:end]
+    return bytes(row[start:end])
 
 
 @functools.lru_cache(maxsize=4096)
@@ -172,14 +167,3 @@ def _shared(event_type: str, signer: bytes) -> tuple[bytes, bytes, bytes, bytes]
         b'","signed_message":"event_sha256_bytes"}',
         b',"signer":%b' % signer,
     )
-
-
-class _RecordPayload(Struct):
-    canonical_record: Raw
-
-
-class _RecordRow(Struct):
-    payload: _RecordPayload
-
-
-_RECORD_ROW: Final = msgspec.json.Decoder(_RecordRow)

@@ -11,9 +11,9 @@ import binascii
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from pithgraph.documents import EventView, Receipt, Signer
+from pithgraph.documents import EventView, Receipt, Signature, Signer
 from pithgraph.events import Event, id_bytes
 from pithgraph.identifiers import is_timestamp
 from pithgraph.keyring import REGISTRY, Key, Keyring
@@ -97,7 +97,7 @@ def establish(
     signer = event.signer
     if known is None:
         recomputes = event.computed_id == view.event_id
-        fault, receipt, receipt_message = _read_payload(view, signer)
+        fault, receipt, receipt_message = _read_payload(event, view, signer)
         known = Facts(recomputes, None, fault, receipt)
     else:
         receipt_message = None
@@ -111,7 +111,7 @@ def establish(
     if receipt is not None:
         key = _receipt_key(receipt, keyring)
         if key and (receipt.trial is None or receipt.trial.key_sha256 != key.sha256):
-            stated = receipt_message or _read_payload(view, signer)[2]
+            stated = receipt_message or _read_payload(event, view, signer)[2]
             assert stated is not None  # the facts hold a receipt, so the payload has one
             trial = Trial(key.sha256, receipt_verifies(stated, key, verify_by))
             receipt = ReceiptTrial(receipt.key_id, receipt.fingerprint, trial)
@@ -153,6 +153,20 @@ def is_judged_like_its_class(event: Event) -> bool:
         and is_timestamp(view.created_at)
         and KINDS[view.event_type].target.fullmatch(view.target) is not None
     )
+
+
+def class_is_valid(event_type: str, signer: Signer, facts: Facts, keyring: Keyring) -> bool:
+    """Whether `judge` finds each event of this type, signer and facts valid that is signed in its
+    signer's name and whose time and target have good forms, the window of its key aside."""
+    signature = Signature("ed25519", signer.key_id, "event_sha256_bytes", "")
+    view = EventView("", event_type, "", "", "", _NOTHING, _NOTHING, signature)
+    case = _case(view, signer, facts, keyring)
+    if case.key is None or case.key.revoked:
+        return False
+    return all(check(case) is None for reason, check in CHECKS if reason not in _OF_ONE_EVENT)
+
+
+_NOTHING: Final = Raw(b"")
 
 
 def check_assurance(assurance: str) -> None:
@@ -328,6 +342,9 @@ CHECKS: Final[tuple[tuple[str, Callable[[_Case], str | None]], ...]] = (
     ("invalid_payload", _invalid_payload),
 )
 
+# What one event may break where others with its type, signer and facts do not.
+_OF_ONE_EVENT: Final = frozenset({"invalid_timestamp", "target_mismatch", "key_not_valid"})
+
 _DOOR: Final = frozenset(
     {
         "missing_signature",
@@ -359,7 +376,7 @@ def _no_receipt_key(claim: ReceiptTrial, keyring: Keyring) -> str:
 
 
 def _read_payload(
-    view: EventView, signer: Signer
+    event: Event, view: EventView, signer: Signer
 ) -> tuple[str | None, ReceiptTrial | None, Receipt | None]:
     """The payload's fault, or the receipt that must still be tried."""
     kind = KINDS.get(view.event_type)
@@ -367,6 +384,7 @@ def _read_payload(
         return None, None, None
     payload, fault = read_payload(kind, view, signer)
     if isinstance(payload, RecordCreated):
+        event.record = payload.canonical_record
         receipt = payload.receipt
         return None, ReceiptTrial(receipt.key_id, receipt.public_key_fingerprint, None), receipt
     return fault, None, None

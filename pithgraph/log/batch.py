@@ -28,8 +28,8 @@ REFUSED_ROWS: Final = 10_000
 
 class NewEvent(NamedTuple):
     """An event to append, as `layout` lays it out: its event_sha256, the keys of its paper and of
-    its order there, its class (packed; empty for none) and its content. All plain bytes, so that
-    another process can make it at little cost.
+    its order there, its class (packed; empty for none), its link and its content. All plain bytes,
+    so that another process can make it at little cost.
 
     `valid` says what the ingest's keyring makes of it under `verified`. With `quota` it counts
     against that of its paper, and where that is exhausted it is refused as this row says.
@@ -39,6 +39,7 @@ class NewEvent(NamedTuple):
     paper: bytes
     order: bytes
     packed_class: bytes
+    link: bytes
     content: bytes
     valid: bool
     quota: layout.RefusedRow | None
@@ -46,7 +47,7 @@ class NewEvent(NamedTuple):
     @classmethod
     def known(cls, event: Event) -> NewEvent:
         """An event that the log holds: nothing but its digest is of use, to count it."""
-        return cls(event.sha256, b"", b"", b"", b"", False, None)
+        return cls(event.sha256, b"", b"", b"", b"", b"", False, None)
 
     @classmethod
     def of(
@@ -67,6 +68,7 @@ class NewEvent(NamedTuple):
             (subject[10:] + subject[5:9]).encode(),
             layout.merge_order(event),
             packed_class if parts else b"",
+            layout.link_of(parts) if parts else layout.NO_LINK,
             layout.ordinary_content(parts)
             if parts
             else layout.other_content(event.canonical, facts),
@@ -162,7 +164,7 @@ class Batch:
 
     def _event(self, new: NewEvent, codec: Codec) -> bool:
         """Append an event that is not there yet, unless it is over the quota."""
-        sha256, paper, order, packed_class, content, _, quota = new
+        sha256, paper, order, packed_class, link, content, _, quota = new
         events, aliases, unauthentic = self._counters_of(paper)
         if quota is not None:
             if unauthentic >= QUOTA:
@@ -185,7 +187,7 @@ class Batch:
         location = layout.Location(number, self._block_first, offset, len(content))
         position = layout.position_key(self._events)
         self._digests[sha256] = position
-        self._index.append((paper + order + position, layout.location_value(location)))
+        self._index.append((paper + order + position, layout.index_value(location, link)))
         self._events += 1
         self._count(paper, layout.PaperCounters(events + 1, aliases, unauthentic))
         return True

@@ -1,4 +1,4 @@
-"""How a log lies on disk: the tables, their keys and values. Format 2.
+"""How a log lies on disk: the tables, their keys and values. Format 3.
 
 What lives here: encoding and decoding of keys and values. What must not: transactions.
 
@@ -8,7 +8,7 @@ What lives here: encoding and decoding of keys and values. What must not: transa
 | classes   | number from 1 (2)                          | an `EventClass`                      |
 | events    | position of the first event (8)            | a block: events one behind the other |
 | by_digest | event_sha256 (32)                          | position (8)                         |
-| by_paper  | paper (30), time (5), id (8), position (8) | a `Location` (18)                    |
+| by_paper  | paper (30), time (5), id (8), position (8) | a `Location` (18), link (8)          |
 | papers    | paper (30)                                 | three counters (8 each)              |
 | aliases   | paper (30), digest of the row (16)         | position, kind, value, created_at    |
 | refused   | digest (16)                                | a `RefusedRow`                       |
@@ -20,6 +20,9 @@ more than 2 KB. In its block stand the number of its class (2), the length of wh
 the content: of an ordinary event (`ordinary`) the row and the seal, for the class says the rest; of
 any other, whose class is 0, its facts, with their length (4) before them, and its canonical bytes.
 A compressed log holds each content compressed with zstd.
+
+A link is the beginning of the id that an ordinary event names as its previous one, or zeros: so a
+replay finds forks without looking at each event's seal.
 
 A paper is its SUFFIX, then its YEAR, so that a short form is a prefix of its key. The order of
 by_paper is that of the merge as far as 8 bytes of an id can tell. What has no fixed length, such as
@@ -40,10 +43,10 @@ from pithgraph.errors import LogError
 from pithgraph.events import EVENT_ID_PREFIX, Event, id_bytes
 from pithgraph.identifiers import PithNumber, seconds_of
 from pithgraph.merge import MERGE_VERSION, State
-from pithgraph.ordinary import Cut, EventClass, join, seal_length
+from pithgraph.ordinary import PREVIOUS, Cut, EventClass, join, seal_length
 from pithgraph.validation import Facts
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 TABLES: Final = (
     b"meta",
     b"classes",
@@ -64,12 +67,16 @@ MAX_CLASSES: Final = 2**16 - 1
 NO_CLASS: Final = 0
 # Of a `Location`: the key of the block.
 BLOCK_KEY: Final = slice(2, 10)
+# Of a key of by_paper: the time of the event.
+INDEX_TIME: Final = slice(30, 35)
 _SHORT_ID: Final = len(EVENT_ID_PREFIX) + 16
 _NO_TIME: Final = b"\xff" * 5
 _FACTS_LENGTH: Final = struct.Struct(">I")
 _COUNTERS: Final = struct.Struct(">QQQ")
 _HEADER: Final = struct.Struct(">HI")
 _LOCATION: Final = struct.Struct(">HQII")
+_INDEX_VALUE: Final = struct.Struct(">HQII8s")
+NO_LINK: Final = bytes(8)
 _FACTS_DECODER: Final = msgspec.msgpack.Decoder(Facts)
 
 
@@ -139,13 +146,14 @@ def merge_order(event: Event) -> bytes:
     """What stands in by_paper between paper and position: created_at in seconds, and the beginning
     of the id."""
     timestamp = event.timestamp
-    time = _NO_TIME if timestamp is None else _time(timestamp)
+    time = _NO_TIME if timestamp is None else index_time(timestamp)
     event_id = event.event_id
     return time + (id_bytes(event_id[:_SHORT_ID]) if event_id else bytes(8))
 
 
 @functools.lru_cache(maxsize=4096)  # the events of a paper often have one time
-def _time(timestamp: str) -> bytes:
+def index_time(timestamp: str) -> bytes:
+    """A §5 timestamp as it stands in by_paper: it sorts as the text does."""
     return seconds_of(timestamp).to_bytes(5, "big")
 
 
@@ -169,6 +177,10 @@ def class_value(event_class: EventClass) -> bytes:
 
 def read_class_value(value: bytes) -> EventClass:
     return msgspec.msgpack.decode(value, type=EventClass)
+
+
+def link_of(parts: Cut) -> bytes:
+    return parts.seal[PREVIOUS][: len(NO_LINK)] if parts.event_class.follows else NO_LINK
 
 
 def ordinary_content(parts: Cut) -> bytes:
@@ -201,13 +213,17 @@ def block_header(class_number: int, content: bytes) -> bytes:
     return _HEADER.pack(class_number, len(content))
 
 
-def location_value(location: Location) -> bytes:
-    return _LOCATION.pack(*location)
+def index_value(location: Location, link: bytes) -> bytes:
+    return _INDEX_VALUE.pack(*location, link)
 
 
-# Called once an event of every replay: no wrapper around them.
+def location_of_index(value: bytes) -> Location:
+    return Location(*_LOCATION.unpack_from(value))
+
+
 HEADER_BYTES: Final = _HEADER.size
-read_location = _LOCATION.unpack
+# A location's four numbers and the link. Called once an event of every replay: no wrapper around.
+read_index_value = _INDEX_VALUE.unpack
 
 
 def location_in_block(block: bytes | memoryview, first: int, position: int) -> Location:

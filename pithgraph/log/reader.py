@@ -238,8 +238,7 @@ class Snapshot:
     def event_of(self, row: IndexRow) -> StoredEvent:
         """The event that a row of the index is about. Raises LogError where it is not there."""
         key, value = row
-        location = layout.Location(*layout.read_location(value))
-        return self._stored(layout.position_of_index(key), location)
+        return self._stored(layout.position_of_index(key), layout.location_of_index(value))
 
     def event_at(self, position: int) -> StoredEvent:
         """The event at a position. Raises LogError where there is none."""
