@@ -42,6 +42,14 @@ LIMIT: Final = tuple(
         ),
         Line(
             "limit",
+            f"{name}, and the barest ingest",
+            "the same; each line decoded, encoded and hashed once more; nothing judged or kept",
+            partial(limit, backend=name, barely=True),
+            (Against(f"limit: {name}", "<="),),
+            needs=needs,
+        ),
+        Line(
+            "limit",
             f"{name}, x2",
             "the same, half of it in each of two processes at once",
             partial(limit_side_by_side, backend=name),
@@ -70,6 +78,8 @@ INGEST: Final = (
                 2,
                 (
                     Against(f"ingest: plain, workers=1, {name}", ">=", 1.8),
+                    Against(f"ingest: plain, workers=0, {name}", ">="),
+                    Against(f"limit: {name}, and the barest ingest", ">="),
                     Against(f"limit: {name}, x2", ">="),
                     Against("naive: script", ">=", 10 if name == "pynacl" else None),
                 ),
