@@ -113,6 +113,10 @@ class ProofError(PithgraphError):
     """An equivocation proof that does not hold, or cannot be built (SPEC §8)."""
 
 
+class MerkleError(PithgraphError):
+    """Stored hashes that cannot be those of a Merkle tree of their size (SPEC §10)."""
+
+
 class LogError(PithgraphError):
     """A log that cannot be used: absent, locked, damaged or of another format."""
 

@@ -33,6 +33,7 @@ from pithgraph.log.layout import (
 from pithgraph.log.reader import IndexRow
 from pithgraph.merge import PaperAlias, State, merge, merge_ordinary
 from pithgraph.ordinary import (
+    ID_START,
     ROW_EVENT_ID,
     Buffer,
     record_of,
@@ -122,10 +123,14 @@ class Merging:
             if (block := blocks.get(first)) is None:
                 block = blocks[first] = block_of(value[BLOCK_KEY])
             content = block[offset : offset + length]
+            if len(content) != length:
+                raise ValueError("its block ends before it does")
             if compressed:
                 content = decompress(bytes(content))
             row = content[:-seal_bytes]
             event_id = bytes(row[ROW_EVENT_ID])
+            if not event_id.startswith(ID_START):
+                raise ValueError("it is no row of a state")
             if key[INDEX_TIME] != time:
                 time, firsts = key[INDEX_TIME], {bucket: row}
             elif event_id <= ids[-1]:

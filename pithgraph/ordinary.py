@@ -56,6 +56,7 @@ class Cut(NamedTuple):
 # Where things stand in a row: `{"created_at":"…","event_id":"…","payload":`, all of one length. The
 # id stands with its quotation marks.
 ROW_EVENT_ID: Final = slice(48, 121)
+ID_START: Final = b'"sha256:'
 _ROW_PAYLOAD: Final = 122
 _SIGNATURE: Final = slice(0, 64)
 _SUBJECT: Final = slice(64, 95)

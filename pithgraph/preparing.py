@@ -17,7 +17,7 @@ from pithgraph.events import Event
 from pithgraph.identifiers import parse_pith_number
 from pithgraph.keyring import Keyring
 from pithgraph.log.batch import New, NewAlias, NewEvent
-from pithgraph.log.layout import RefusedRow, class_value
+from pithgraph.log.layout import RefusedRow, packed_class
 from pithgraph.ordinary import EventClass, class_of
 from pithgraph.sources import Lines, Piece, Unreadable
 from pithgraph.validation import (
@@ -162,7 +162,7 @@ class Preparer:
             return False, None, b""
         if event_class is None:
             return True, None, b""
-        packed = class_value(event_class)
+        packed = packed_class(event_class)
         key = self._keyring.by_fingerprint(event.signer.public_key_fingerprint)
         if key is not None and key.valid_from is None and key.valid_until is None:
             if len(self._valid_classes) >= _CLASSES_KEPT:

@@ -17,6 +17,7 @@ ROOMS = [
     "errors",
     "canonical",
     "identifiers",
+    "merkle",
     "documents",
     "_curve",
     "keys",

@@ -12,7 +12,7 @@ from pithgraph.cli.progress import BYTES, EVENTS, Bar
 from pithgraph.errors import REFUSAL_REASONS
 from pithgraph.ingestion import Ingested, ingest
 from pithgraph.log import LogWriter
-from pithgraph.log.compression import NONE
+from pithgraph.log.compression import PLAIN
 from pithgraph.preparing import Admit
 from pithgraph.sources import Limits, load_keyring, total_bytes
 
@@ -100,7 +100,7 @@ def command(
 
 def _check_compressed(log: LogWriter) -> None:
     with log.snapshot() as snapshot:
-        if snapshot.meta(b"compression") == NONE:
+        if snapshot.codec is PLAIN:
             raise click.UsageError(
                 f"{log.path}: the log was made without compression and stays so: leave out "
                 "--compress, or name a new log"

@@ -16,7 +16,9 @@ from pithgraph.errors import LogError
 from pithgraph.events import Event
 from pithgraph.identifiers import PithNumber
 from pithgraph.log import layout
-from pithgraph.log.compression import NONE, Codec, codec_of, train
+from pithgraph.log.compression import NONE, PLAIN, Codec, codec_of, train
+from pithgraph.log.reader import COMPRESSION, DICTIONARY
+from pithgraph.merkle import Tile, extend, read_edge
 from pithgraph.ordinary import EventClass, cut
 from pithgraph.validation import Facts
 
@@ -198,7 +200,7 @@ class Batch:
         if self._transaction.get(key, db=self._tables[b"aliases"]) is not None:
             return False
         stored = layout.StoredAlias(self._events, new.kind, new.value, new.created_at)
-        self._put(b"aliases", key, layout.alias_value(stored))
+        self._put(b"aliases", key, layout.alias_value(key, stored))
         paper = layout.paper_key(new.paper)
         counters = self._counters_of(paper)
         self._count(paper, counters._replace(aliases=counters.aliases + 1))
@@ -213,7 +215,8 @@ class Batch:
             row = layout.RefusedRow(0, row.source, None, "", "more_refused", detail, 0, "", b"")
         key = layout.refused_key(row)
         if self._transaction.get(key, db=self._tables[b"refused"]) is None:
-            self._put(b"refused", key, layout.refused_value(row._replace(number=self._refused)))
+            row = row._replace(number=self._refused)
+            self._put(b"refused", key, layout.refused_value(key, row))
             self._refused += 1
 
     def _counters_of(self, paper: bytes) -> layout.PaperCounters:
@@ -236,23 +239,25 @@ class Batch:
             if number > layout.MAX_CLASSES:
                 return layout.NO_CLASS
             self._classes[packed] = number
-            self._new_classes.append((layout.class_key(number), packed))
+            key = layout.class_key(number)
+            self._new_classes.append((key, layout.sealed(key, packed)))
         return number
 
     def _codec(self, events: Sequence[NewEvent], there: Container[bytes]) -> Codec:
         """How contents are stored. The first batch that is large enough makes the dictionary."""
-        kind = self._meta(b"compression")
+        kind = bytes(self._transaction.get(COMPRESSION, b"", self._tables[b"meta"])).decode("ascii")
         if kind == NONE:
-            return codec_of(kind, None)
-        dictionary = self._transaction.get(b"dictionary", db=self._tables[b"meta"])
+            return PLAIN
+        stored = self._transaction.get(DICTIONARY, db=self._tables[b"meta"])
+        dictionary = None if stored is None else layout.unsealed(DICTIONARY, stored)
         if dictionary is None:
             # Of what is new: of an event that is there the content may be missing, and zstd's
             # trainer ends the process if it is given many empty ones.
             contents = {new.sha256: new.content for new in events if new.sha256 not in there}
             dictionary = train(list(contents.values()))
             if dictionary is not None:
-                self._put(b"meta", b"dictionary", dictionary)
-        return codec_of(kind, None if dictionary is None else bytes(dictionary))
+                self._put(b"meta", DICTIONARY, layout.sealed(DICTIONARY, dictionary))
+        return codec_of(kind, dictionary)
 
     def _open_block(self) -> tuple[int, bytearray]:
         """The last block, where it has room left, so that small batches do not waste pages."""
@@ -277,10 +282,11 @@ class Batch:
         if self._index:
             self._store_block()
         counters = [
-            (key, layout.counters_value(self._counters[key])) for key in self._changed_papers
+            (key, layout.counters_value(key, self._counters[key])) for key in self._changed_papers
         ]
         for table, rows in (
             (b"classes", self._new_classes),
+            (b"tiles", self._grown_tiles()),
             (b"by_digest", list(self._digests.items())),
             (b"by_paper", self._index),
             (b"papers", counters),
@@ -289,6 +295,17 @@ class Batch:
                 cursor.putmulti(sorted(rows))
         self._put_counters()
         self._drop_states()
+
+    def _grown_tiles(self) -> list[tuple[bytes, bytes]]:
+        """The rows of the Merkle tree that the new events change."""
+
+        def tile(name: Tile) -> bytes:
+            found = self._transaction.get(layout.tile_key(name), db=self._tables[b"tiles"])
+            return b"" if found is None else bytes(found)
+
+        edge = read_edge(self._events - len(self._digests), tile)
+        _, changed = extend(edge, self._digests)
+        return [(layout.tile_key(name), hashes) for name, hashes in changed.items()]
 
     def _put_counters(self) -> None:
         for name, count in (

@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from pithgraph.errors import LogError
 
-NONE: Final = 0
-ZSTD: Final = 1
+# How the log names them: no one byte changed makes one of another.
+NONE: Final = "none"
+ZSTD: Final = "zstd"
 # What a dictionary is trained on: so many events at the least, and of more these.
 TRAINING_EVENTS: Final = 1000
 _DICTIONARY_BYTES: Final = 64 * 1024
@@ -29,12 +30,12 @@ class Codec(NamedTuple):
 PLAIN: Final = Codec(bytes, bytes)
 
 
-def codec_of(compression: int, dictionary: bytes | None) -> Codec:
+def codec_of(compression: str, dictionary: bytes | None) -> Codec:
     """The codec of a log. Raises LogError for a kind that is not known, or not installed."""
     if compression == NONE:
         return PLAIN
     if compression != ZSTD:
-        raise LogError(f"compression {compression} is not known here. Use a newer pithgraph.")
+        raise LogError(f"compression {compression!r} is not known here. Use a newer pithgraph.")
     zstd = _zstandard()
     trained = zstd.ZstdCompressionDict(dictionary) if dictionary else None
     compressor = zstd.ZstdCompressor(level=_LEVEL, dict_data=trained, write_dict_id=False)

@@ -4,22 +4,27 @@ What lives here: encoding and decoding of keys and values. What must not: transa
 
 | table     | key                                        | value                                |
 |-----------|--------------------------------------------|--------------------------------------|
-| meta      | name                                       | decimal text; `dictionary`: of zstd  |
-| classes   | number from 1 (2)                          | an `EventClass`                      |
+| meta      | name                                       | text; `dictionary`: of zstd, sealed  |
+| classes   | number from 1 (2)                          | an `EventClass`, sealed              |
 | events    | position of the first event (8)            | a block: events one behind the other |
+| tiles     | level (1), number (8)                      | up to 256 hashes of 32 bytes         |
 | by_digest | event_sha256 (32)                          | position (8)                         |
 | by_paper  | paper (30), time (5), id (8), position (8) | a `Location` (18), link (8)          |
-| papers    | paper (30)                                 | three counters (8 each)              |
-| aliases   | paper (30), digest of the row (16)         | position, kind, value, created_at    |
-| refused   | digest (16)                                | a `RefusedRow`                       |
-| states    | paper (30), digest of circumstances (16)   | digest of the state (32), a `State`  |
+| papers    | paper (30)                                 | three counters (8 each), sealed      |
+| aliases   | paper (30), digest of the row (16)         | a `StoredAlias`, sealed              |
+| refused   | digest (16)                                | a `RefusedRow`, sealed               |
+| states    | paper (30), digest of circumstances (16)   | a `State`, sealed                    |
 
 Numbers are big-endian, so that keys sort by value. A position counts events from 0. An event is
 stored once, in a block with those that came with it: LMDB gives whole pages of 4 KB to a value of
 more than 2 KB. In its block stand the number of its class (2), the length of what follows (4), and
 the content: of an ordinary event (`ordinary`) the row and the seal, for the class says the rest; of
-any other, whose class is 0, its facts, with their length (4) before them, and its canonical bytes.
-A compressed log holds each content compressed with zstd.
+any other, whose class is 0, its facts, sealed, with their length (4) before them, and its canonical
+bytes. A compressed log holds each content compressed with zstd. `tiles` hold the Merkle tree over
+the events' event_sha256 (`merkle`).
+
+What nothing else in a log can give again is sealed: 16 bytes of a digest over key and value stand
+before it. An event is sealed by its event_sha256, which by_digest and the tiles repeat.
 
 A link is the beginning of the id that an ordinary event names as its previous one, or zeros: so a
 replay finds forks without looking at each event's seal.
@@ -43,6 +48,7 @@ from pithgraph.errors import LogError
 from pithgraph.events import EVENT_ID_PREFIX, Event, id_bytes
 from pithgraph.identifiers import PithNumber, seconds_of
 from pithgraph.merge import MERGE_VERSION, State
+from pithgraph.merkle import Tile
 from pithgraph.ordinary import PREVIOUS, Cut, EventClass, join, seal_length
 from pithgraph.validation import Facts
 
@@ -51,6 +57,7 @@ TABLES: Final = (
     b"meta",
     b"classes",
     b"events",
+    b"tiles",
     b"by_digest",
     b"by_paper",
     b"papers",
@@ -72,7 +79,9 @@ INDEX_TIME: Final = slice(30, 35)
 _SHORT_ID: Final = len(EVENT_ID_PREFIX) + 16
 _NO_TIME: Final = b"\xff" * 5
 _FACTS_LENGTH: Final = struct.Struct(">I")
+_SEAL_BYTES: Final = 16
 _COUNTERS: Final = struct.Struct(">QQQ")
+_SEALED_COUNTERS: Final = struct.Struct(">16xQQQ")
 _HEADER: Final = struct.Struct(">HI")
 _LOCATION: Final = struct.Struct(">HQII")
 _INDEX_VALUE: Final = struct.Struct(">HQII8s")
@@ -129,6 +138,27 @@ def read_meta(name: bytes, value: bytes | memoryview | None) -> int:
     return int(text)
 
 
+class BrokenSeal(ValueError):
+    """A stored value, or its key, has changed since it was written."""
+
+
+def sealed(key: bytes, value: bytes) -> bytes:
+    """A value with the digest by which a change of it, or of its key, is found."""
+    return hashlib.sha256(key + value).digest()[:_SEAL_BYTES] + value
+
+
+def unsealed(key: bytes, value: bytes | memoryview) -> bytes:
+    """The value that was sealed under this key. Raises BrokenSeal where either has changed."""
+    inside = bytes(value[_SEAL_BYTES:])
+    if sealed(key, inside) != value:
+        raise BrokenSeal("it is not what was written")
+    return inside
+
+
+def tile_key(tile: Tile) -> bytes:
+    return bytes([tile.level]) + tile.number.to_bytes(8, "big")
+
+
 def position_key(position: int) -> bytes:
     return position.to_bytes(POSITION_BYTES, "big")
 
@@ -171,12 +201,12 @@ def class_key(number: int) -> bytes:
     return number.to_bytes(2, "big")
 
 
-def class_value(event_class: EventClass) -> bytes:
+def packed_class(event_class: EventClass) -> bytes:
     return msgspec.msgpack.encode(event_class)
 
 
-def read_class_value(value: bytes) -> EventClass:
-    return msgspec.msgpack.decode(value, type=EventClass)
+def read_packed_class(packed: bytes) -> EventClass:
+    return msgspec.msgpack.decode(packed, type=EventClass)
 
 
 def link_of(parts: Cut) -> bytes:
@@ -188,25 +218,27 @@ def ordinary_content(parts: Cut) -> bytes:
 
 
 def other_content(canonical: bytes, facts: Facts) -> bytes:
-    packed = msgspec.msgpack.encode(facts)
+    packed = sealed(canonical, msgspec.msgpack.encode(facts))
     return _FACTS_LENGTH.pack(len(packed)) + packed + canonical
 
 
-def without_class(content: bytes, packed_class: bytes) -> bytes:
+def without_class(content: bytes, packed: bytes) -> bytes:
     """The content of an ordinary event as that of any other."""
-    canonical, facts = read_content(content, read_class_value(packed_class))
+    canonical, facts = read_content(content, read_packed_class(packed))
     return other_content(canonical, facts)
 
 
 def read_content(content: bytes, event_class: EventClass | None) -> tuple[bytes, Facts]:
-    """An event's canonical bytes and its facts. Raises msgspec.DecodeError, struct.error,
-    ValueError."""
+    """An event's canonical bytes and its facts. Raises ValueError (BrokenSeal among them),
+    msgspec.DecodeError, struct.error."""
     if event_class is not None:
         row_end = len(content) - seal_length(event_class)
         return join(Cut(event_class, content[:row_end], content[row_end:])), event_class.facts
     (length,) = _FACTS_LENGTH.unpack_from(content)
     end = _FACTS_LENGTH.size + length
-    return content[end:], _FACTS_DECODER.decode(content[_FACTS_LENGTH.size : end])
+    canonical = content[end:]
+    facts = unsealed(canonical, content[_FACTS_LENGTH.size : end])
+    return canonical, _FACTS_DECODER.decode(facts)
 
 
 def block_header(class_number: int, content: bytes) -> bytes:
@@ -236,16 +268,16 @@ def location_in_block(block: bytes | memoryview, first: int, position: int) -> L
     return Location(class_number, first, offset + HEADER_BYTES, length)
 
 
-def counters_value(counters: PaperCounters) -> bytes:
-    return _COUNTERS.pack(*counters)
+def counters_value(paper: bytes, counters: PaperCounters) -> bytes:
+    return sealed(paper, _COUNTERS.pack(*counters))
 
 
-# As PaperCounters; called once a paper of every replay.
-unpack_counters = _COUNTERS.unpack
+# As PaperCounters, the seal left alone; called once a paper of every replay.
+unpack_counters = _SEALED_COUNTERS.unpack
 
 
 def read_counters(value: bytes | memoryview | None) -> PaperCounters:
-    return PaperCounters(*_COUNTERS.unpack(value)) if value else PaperCounters()
+    return PaperCounters(*unpack_counters(value)) if value else PaperCounters()
 
 
 def alias_key(paper: PithNumber, kind: str, value: str, created_at: str) -> bytes:
@@ -253,12 +285,12 @@ def alias_key(paper: PithNumber, kind: str, value: str, created_at: str) -> byte
     return paper_key(paper) + hashlib.sha256(row).digest()[:16]
 
 
-def alias_value(alias: StoredAlias) -> bytes:
-    return msgspec.msgpack.encode(alias)
+def alias_value(key: bytes, alias: StoredAlias) -> bytes:
+    return sealed(key, msgspec.msgpack.encode(alias))
 
 
-def read_alias_value(value: bytes) -> StoredAlias:
-    return msgspec.msgpack.decode(value, type=StoredAlias)
+def read_alias_value(key: bytes, value: bytes) -> StoredAlias:
+    return msgspec.msgpack.decode(unsealed(key, value), type=StoredAlias)
 
 
 def refused_key(row: RefusedRow) -> bytes:
@@ -267,12 +299,12 @@ def refused_key(row: RefusedRow) -> bytes:
     return hashlib.sha256(msgspec.msgpack.encode(what)).digest()[:16]
 
 
-def refused_value(row: RefusedRow) -> bytes:
-    return msgspec.msgpack.encode(row)
+def refused_value(key: bytes, row: RefusedRow) -> bytes:
+    return sealed(key, msgspec.msgpack.encode(row))
 
 
-def read_refused_value(value: bytes) -> RefusedRow:
-    return msgspec.msgpack.decode(value, type=RefusedRow)
+def read_refused_value(key: bytes, value: bytes) -> RefusedRow:
+    return msgspec.msgpack.decode(unsealed(key, value), type=RefusedRow)
 
 
 def state_key(paper: PithNumber, keyring_sha256: str, assurance: str) -> bytes:
@@ -280,13 +312,9 @@ def state_key(paper: PithNumber, keyring_sha256: str, assurance: str) -> bytes:
     return paper_key(paper) + hashlib.sha256(circumstances).digest()[:16]
 
 
-def state_value(state: State) -> bytes:
-    packed = msgspec.msgpack.encode(state)
-    return hashlib.sha256(packed).digest() + packed
+def state_value(key: bytes, state: State) -> bytes:
+    return sealed(key, msgspec.msgpack.encode(state))
 
 
-def read_state_value(value: bytes) -> State | None:
-    """A cached state, or None where its bytes are not those that were cached."""
-    if hashlib.sha256(value[32:]).digest() != value[:32]:
-        return None
-    return msgspec.msgpack.decode(value[32:], type=State)
+def read_state_value(key: bytes, value: bytes) -> State:
+    return msgspec.msgpack.decode(unsealed(key, value), type=State)

@@ -18,16 +18,20 @@ from typing import Any, Final, NamedTuple, Self, cast
 import lmdb
 import msgspec
 
-from pithgraph.errors import LogError
+from pithgraph.errors import LogError, MerkleError
 from pithgraph.events import Event
 from pithgraph.identifiers import PithNumber, Reference
 from pithgraph.log import layout
 from pithgraph.log.compression import Codec, codec_of
+from pithgraph.log.layout import BrokenSeal
 from pithgraph.merge import State
+from pithgraph.merkle import Tile, root
 from pithgraph.ordinary import EventClass
 from pithgraph.validation import Facts
 
 DATA_FILE: Final = "data.mdb"
+COMPRESSION: Final = b"compression"
+DICTIONARY: Final = b"dictionary"
 MAX_READERS: Final = 2048  # two for each view that is open, in all processes
 
 _DAMAGED: Final = (
@@ -36,6 +40,14 @@ _DAMAGED: Final = (
     lmdb.PageNotFoundError,
     lmdb.PanicError,
     lmdb.VersionMismatchError,
+)
+
+_WRONG_VALUES: Final = (
+    msgspec.MsgspecError,
+    struct.error,
+    UnicodeDecodeError,
+    BrokenSeal,
+    MerkleError,
 )
 
 
@@ -65,7 +77,7 @@ def lmdb_errors(path: Path) -> Iterator[None]:
     except lmdb.Error as error:
         # Such as a log that is closed, or open twice in one process.
         raise LogError(f"{path}: {str(error).rstrip('.')}") from None
-    except (msgspec.MsgspecError, struct.error, UnicodeDecodeError) as error:
+    except _WRONG_VALUES as error:
         raise LogError(
             f"{path}: a stored row is damaged: {error}. Restore the log from a backup."
         ) from None
@@ -286,8 +298,13 @@ class Snapshot:
 
     @functools.cached_property
     def codec(self) -> Codec:
-        """How contents are stored."""
-        return codec_of(self.meta(b"compression"), self._get(b"meta", b"dictionary"))
+        """How contents are stored. Raises LogError."""
+        kind = self._get(b"meta", COMPRESSION)
+        dictionary = self._get(b"meta", DICTIONARY)
+        return codec_of(
+            "" if kind is None else kind.decode("ascii", "replace"),
+            None if dictionary is None else layout.unsealed(DICTIONARY, dictionary),
+        )
 
     def has(self, sha256: bytes) -> bool:
         """Whether the log holds an event of this event_sha256."""
@@ -295,7 +312,10 @@ class Snapshot:
 
     def class_numbers(self) -> dict[bytes, int]:
         """The number of every class, by its packed form."""
-        return {value: int.from_bytes(key, "big") for key, value in self._rows(b"classes", b"")}
+        return {
+            layout.unsealed(key, value): int.from_bytes(key, "big")
+            for key, value in self._rows(b"classes", b"")
+        }
 
     def class_of(self, number: int) -> EventClass | None:
         """The class of this number; None for 0, which is that of events without one. Raises
@@ -304,29 +324,42 @@ class Snapshot:
             return None
         known = self._log._classes
         if number not in known:
-            value = self._get(b"classes", layout.class_key(number))
+            key = layout.class_key(number)
+            value = self._get(b"classes", key)
             if value is None:
                 raise LogError(f"{self._log.path}: the class {number} is missing")
-            known[number] = layout.read_class_value(value)
+            known[number] = layout.read_packed_class(layout.unsealed(key, value))
         return known[number]
+
+    def tile(self, tile: Tile) -> bytes:
+        """The hashes of a tile of the log's Merkle tree; b"" for one that is not there."""
+        return self._get(b"tiles", layout.tile_key(tile)) or b""
+
+    def root(self, size: int | None = None) -> bytes:
+        """The root of the log's Merkle tree when it held `size` events; without, of what it holds.
+        Raises MerkleError where the stored tree is damaged, or never was so large."""
+        return root(self.size if size is None else size, self.tile)
 
     def aliases_of(self, paper: PithNumber, at: int | None = None) -> Iterator[layout.StoredAlias]:
         """A paper's alias rows; with `at`, those that came when the log held so many events."""
-        for _, value in self._rows(b"aliases", layout.paper_key(paper)):
-            alias = layout.read_alias_value(value)
+        for key, value in self._rows(b"aliases", layout.paper_key(paper)):
+            alias = layout.read_alias_value(key, value)
             if at is None or alias.position <= at:
                 yield alias
 
     def refused(self) -> list[layout.RefusedRow]:
         """What was not admitted, in the order in which it came."""
-        rows = (layout.read_refused_value(value) for _, value in self._rows(b"refused", b""))
+        rows = (layout.read_refused_value(*row) for row in self._rows(b"refused", b""))
         return sorted(rows, key=lambda row: row.number)
 
     def cached_state(self, paper: PithNumber, keyring_sha256: str, assurance: str) -> State | None:
         """A state computed since the paper's last row, if somebody cached it."""
         key = layout.state_key(paper, keyring_sha256, assurance)
         value = self._get(b"states", key)
-        return layout.read_state_value(value) if value is not None else None
+        try:
+            return layout.read_state_value(key, value) if value is not None else None
+        except BrokenSeal:
+            return None
 
     def _stored(self, position: int, location: layout.Location) -> StoredEvent:
         start, end = location.offset, location.offset + location.length

@@ -23,7 +23,7 @@ from pithgraph.identifiers import parse_pith_number
 from pithgraph.log import layout
 from pithgraph.log.batch import Appended, Batch, New
 from pithgraph.log.compression import NONE, ZSTD, codec_of
-from pithgraph.log.reader import DATA_FILE, MAX_READERS, Log, lmdb_errors
+from pithgraph.log.reader import COMPRESSION, DATA_FILE, MAX_READERS, Log, lmdb_errors
 from pithgraph.merge import State
 
 LOCK_FILE: Final = "writer.lock"
@@ -127,7 +127,7 @@ class LogWriter(Log):
 
         def put(transaction: lmdb.Transaction) -> None:
             if transaction.id() == snapshot_id + 1:
-                transaction.put(key, layout.state_value(state), db=self._tables[b"states"])
+                transaction.put(key, layout.state_value(key, state), db=self._tables[b"states"])
 
         self._write(put)
 
@@ -174,13 +174,13 @@ def _take_lock(folder: Path) -> int:
     return lock
 
 
-def _open_tables(folder: Path, environment: lmdb.Environment, compression: int) -> dict[bytes, Any]:
+def _open_tables(folder: Path, environment: lmdb.Environment, compression: str) -> dict[bytes, Any]:
     with environment.begin(write=True) as transaction:
         if transaction.stat()["entries"] == 0:
             meta = environment.open_db(b"meta", transaction)
             codec_of(compression, None)  # that it is known and installed
             transaction.put(b"format", str(layout.FORMAT).encode("ascii"), db=meta)
-            transaction.put(b"compression", str(compression).encode("ascii"), db=meta)
+            transaction.put(COMPRESSION, compression.encode("ascii"), db=meta)
         try:
             meta = environment.open_db(b"meta", transaction, create=False)
         except lmdb.NotFoundError:
