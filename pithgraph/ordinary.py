@@ -22,7 +22,8 @@ import functools
 import struct
 from typing import Final, NamedTuple
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from pithgraph.canonical import encode_string
 from pithgraph.events import EVENT_ID_PREFIX, Event, id_bytes, signer_of
@@ -90,8 +91,8 @@ def class_of(event: Event, facts: Facts) -> EventClass | None:
 
 
 def cut(event: Event, event_class: EventClass) -> Cut | None:
-    """An event of this class, established and valid under `verified`, cut; None where the parts
-    would not give it back."""
+    """An event of this class that is valid under `verified`, cut; None where the parts would not
+    give it back."""
     view, signature = event.view, event.signature
     assert view is not None  # since it has a class
     assert signature is not None
@@ -100,7 +101,8 @@ def cut(event: Event, event_class: EventClass) -> Cut | None:
     if view.previous_event_id is not None:
         seal += id_bytes(view.previous_event_id)
     if view.event_type == RECORD_CREATED:
-        assert event.record is not None  # since its facts were established
+        if event.record is None:  # it was not established by this process
+            event.record = msgspec.json.decode(view.payload, type=_RecordPayload).canonical_record
         record = bytes(event.record)
         start = row.index(record)
         seal += _RECORD_SPAN.pack(start, start + len(record))
@@ -168,3 +170,7 @@ def _shared(event_type: str, signer: bytes) -> tuple[bytes, bytes, bytes, bytes]
         b'","signed_message":"event_sha256_bytes"}',
         b',"signer":%b' % signer,
     )
+
+
+class _RecordPayload(Struct):
+    canonical_record: Raw

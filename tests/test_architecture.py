@@ -35,7 +35,18 @@ ROOMS = [
 ]
 
 SHELL = {
-    *("__init__", "__main__", "authoring", "cli", "expected", "ingestion", "log", "merging"),
+    *(
+        "__init__",
+        "__main__",
+        "authoring",
+        "backup",
+        "checking",
+        "cli",
+        "expected",
+        "ingestion",
+        "log",
+        "merging",
+    ),
     *("cutting", "preparing", "replaying", "sources", "testing", "workers"),
 }
 

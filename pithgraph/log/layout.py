@@ -254,6 +254,8 @@ def location_of_index(value: bytes) -> Location:
 
 
 HEADER_BYTES: Final = _HEADER.size
+# The class and the length of the event whose header begins at an offset of a block.
+read_header = _HEADER.unpack_from
 # A location's four numbers and the link. Called once an event of every replay: no wrapper around.
 read_index_value = _INDEX_VALUE.unpack
 

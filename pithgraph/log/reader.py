@@ -361,6 +361,26 @@ class Snapshot:
         except BrokenSeal:
             return None
 
+    # --- for those who check or copy a log ---
+
+    def tables(self) -> list[bytes]:
+        """The names of the tables that are there."""
+        with self._transaction.cursor() as cursor:
+            return [bytes(name) for name in cursor.iternext(values=False)]
+
+    def entries(self, table: bytes) -> int:
+        """How many rows a table has."""
+        return int(self._transaction.stat(self._tables[table])["entries"])
+
+    def rows(self, table: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every row of a table as it is stored (`layout`), in the order of the keys."""
+        with self._transaction.cursor(self._tables[table]) as cursor:
+            yield from cast(Iterator[tuple[bytes, bytes]], cursor.iternext())
+
+    def raw(self, table: bytes, key: bytes) -> bytes | None:
+        """What a table has under a key, as it is stored."""
+        return self._get(table, key)
+
     def _stored(self, position: int, location: layout.Location) -> StoredEvent:
         start, end = location.offset, location.offset + location.length
         event_class = self.class_of(location.class_number)
