@@ -110,7 +110,12 @@ class PrivateKeyError(PithgraphError):
 
 
 class ProofError(PithgraphError):
-    """An equivocation proof that does not hold, or cannot be built (SPEC §8)."""
+    """A proof that does not hold, or cannot be built: of equivocation (SPEC §8), of inclusion in a
+    log's Merkle tree, or of consistency (SPEC §10)."""
+
+
+class MerkleError(PithgraphError):
+    """Stored hashes that cannot be those of a Merkle tree of their size (SPEC §10)."""
 
 
 class MerkleError(PithgraphError):
