@@ -221,7 +221,7 @@ class Manifest(Struct, frozen=True):
     mirrors: list[Any]
 
 
-# --- documents of ours (SPEC §6, §8) ---------------------------------------------------------
+# --- documents of ours (SPEC §6, §8, §10) ----------------------------------------------------
 
 
 class KeyEntry(Struct, frozen=True):
@@ -252,6 +252,19 @@ class ProofDocument(Struct, frozen=True):
     slot: dict[str, Any]
     public_key_b64: str
     events: tuple[dict[str, Any], dict[str, Any]]
+
+
+CONSISTENCY_PROOF: Final = "pith_consistency_proof"
+
+
+class ConsistencyDocument(Struct, frozen=True):
+    """`pith_consistency_proof`: two signed checkpoints of one log, and what leads between them."""
+
+    proof_type: Literal["pith_consistency_proof"]
+    proof_version: Literal["1.0"]
+    old_checkpoint: str
+    new_checkpoint: str
+    hashes: list[str]
 
 
 # --- telling them apart ----------------------------------------------------------------------

@@ -118,8 +118,8 @@ class MerkleError(PithgraphError):
     """Stored hashes that cannot be those of a Merkle tree of their size (SPEC §10)."""
 
 
-class MerkleError(PithgraphError):
-    """Stored hashes that cannot be those of a Merkle tree of their size (SPEC §10)."""
+class CheckpointError(PithgraphError):
+    """A signed note, a checkpoint or a verifier key that SPEC §10 refuses."""
 
 
 class LogError(PithgraphError):

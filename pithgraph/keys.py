@@ -161,6 +161,14 @@ def decode_base64(text: str, length: int) -> bytes:
 
     Raises KeyringError for any other form.
     """
+    data = decode_any_base64(text)
+    if len(data) != length:
+        raise KeyringError(f"{text[:100]!r} holds {len(data)} bytes, not {length}")
+    return data
+
+
+def decode_any_base64(text: str) -> bytes:
+    """As `decode_base64`, of any length. Raises KeyringError."""
     try:
         if not _BASE64.fullmatch(text):
             raise ValueError("not standard base64")
@@ -169,8 +177,6 @@ def decode_base64(text: str, length: int) -> bytes:
         raise KeyringError(f"{text[:100]!r} is not standard padded base64") from None
     if base64.b64encode(data).decode("ascii") != text:
         raise KeyringError(f"{text[:100]!r} is base64 whose unused bits are not zero")
-    if len(data) != length:
-        raise KeyringError(f"{text[:100]!r} holds {len(data)} bytes, not {length}")
     return data
 
 

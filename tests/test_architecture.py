@@ -22,6 +22,8 @@ ROOMS = [
     "_curve",
     "keys",
     "keyring",
+    "notes",
+    "checkpoints",
     "outline",
     "events",
     "kinds",
