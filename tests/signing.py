@@ -87,6 +87,15 @@ class Key:
         one, by not taking the nonce that RFC 8032 prescribes."""
         return _sign_again(self, message, nonce)
 
+    def complete(self, commitment: bytes, nonce: int, message: bytes) -> bytes:
+        """The signature (R, S) with R = commitment and S = nonce + H(R, A, M)·a (RFC 8032 §5.1.6).
+        It is good where R is nonce·B; where R is that up to torsion, it is good up to torsion."""
+        secret = hashlib.sha512(self.seed).digest()
+        scalar = int.from_bytes(secret[:32], "little") & (2**254 - 8) | 2**254
+        challenge = hashlib.sha512(commitment + self.public + message).digest()
+        s = (nonce + int.from_bytes(challenge, "little") * scalar) % ORDER
+        return commitment + s.to_bytes(32, "little")
+
     def signer(self, **changes: Any) -> Json:
         """`signer` of an event."""
         return {
@@ -108,15 +117,14 @@ def _sign(key: Key, message: bytes) -> bytes:
 
 @functools.cache
 def _sign_again(key: Key, message: bytes, nonce: str) -> bytes:
-    # RFC 8032 §5.1.6, with a nonce of our own; libsodium does the arithmetic on points.
-    secret = hashlib.sha512(key.seed).digest()
-    scalar = int.from_bytes(secret[:32], "little") & (2**254 - 8) | 2**254
     own = hashlib.sha512(nonce.encode() + message).digest()
     r = int.from_bytes(own, "little") % ORDER
-    commitment = bindings.crypto_scalarmult_ed25519_base_noclamp(r.to_bytes(32, "little"))
-    challenge = hashlib.sha512(commitment + key.public + message).digest()
-    s = (r + int.from_bytes(challenge, "little") * scalar) % ORDER
-    return commitment + s.to_bytes(32, "little")
+    return key.complete(times_base(r), r, message)
+
+
+def times_base(scalar: int) -> bytes:
+    """That multiple of Ed25519's base point; libsodium does the arithmetic on points."""
+    return bindings.crypto_scalarmult_ed25519_base_noclamp(scalar.to_bytes(32, "little"))
 
 
 REGISTRY = Key("registry", "registry.example", "pith_registry")

@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import inspect
 import pickle
 import random
 import tempfile
-import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,6 +56,7 @@ from pithgraph.preparing import Preparer
 from pithgraph.replaying import replay
 from pithgraph.sources import Piece
 from pithgraph.validation import ASSURANCES, VERIFIED, Assurance
+from planting import Fault, plant
 from signing import (
     ALICE,
     BOB,
@@ -530,15 +529,6 @@ def invalid_in_library() -> int:
 # --- planted faults
 
 
-class Fault(NamedTuple):
-    """A function, a part of its source, and what stands there instead."""
-
-    owner: Any
-    name: str
-    old: str
-    new: str
-
-
 _ORDINARY = functools.partial(Fault, Merging, "_ordinary")
 _LEARN = functools.partial(Fault, Merging, "_learn")
 REPLAY_FAULTS: dict[str, Fault] = {
@@ -592,17 +582,6 @@ INGEST_FAULTS: dict[str, Fault] = {
         ("the key_id", "view.signature.key_id == event.signer.key_id", "True"),
     )
 }
-
-
-def plant(fault: Fault, patch: pytest.MonkeyPatch) -> None:
-    """Put the fault in the place of the function."""
-    function = getattr(fault.owner, fault.name)
-    source = textwrap.dedent(inspect.getsource(function))
-    assert source.count(fault.old) == 1, "there is no such place to plant a fault"
-    made: dict[str, Callable[..., Any]] = {}
-    code = compile(source.replace(fault.old, fault.new), "<a fault>", "exec")
-    exec(code, function.__globals__, made)
-    patch.setattr(fault.owner, fault.name, made[fault.name])
 
 
 def faults_shown(log: Log) -> Iterator[str]:
