@@ -1,14 +1,22 @@
 """Planting faults into the engine, to show that a test would see them.
 
-What lives here: exchanging a part of a function's source for a faulty one. What must not: any
-fault; each stands beside the tests that must catch it.
+What lives here: exchanging a part of a function's source for a faulty one, the weakenings that
+several test files need, and asking whether a test sees one. What must not: which test must see
+which; that stands beside the tests.
 """
 
 import inspect
 import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from pithgraph import keys, validation
+
+Attack = Callable[[], None]
+Weakening = Callable[[pytest.MonkeyPatch], None]
 
 
 class Fault(NamedTuple):
@@ -34,3 +42,65 @@ def plant(fault: Fault, patch: pytest.MonkeyPatch) -> None:
 def _plain(method: Any) -> Any:
     """The function of a class method."""
     return getattr(method, "__func__", method)
+
+
+# --- weakenings
+
+
+def planted(*faults: Fault) -> Weakening:
+    """All of these faults, of which no two are in one function."""
+
+    def weaken(patch: pytest.MonkeyPatch) -> None:
+        for fault in faults:
+            plant(fault, patch)
+
+    return weaken
+
+
+def unasked(name: str, old: str, new: str = "") -> Weakening:
+    """A fault of the room of verdicts."""
+    return planted(Fault(validation, name, old, new))
+
+
+def unlisted(reason: str) -> Weakening:
+    """Nothing is invalid for this reason."""
+    checks = tuple(check for check in validation.CHECKS if check[0] != reason)
+    assert len(checks) == len(validation.CHECKS) - 1
+    return lambda patch: patch.setattr(validation, "CHECKS", checks)
+
+
+def verifying(good: Callable[[bytes, bytes, bytes], bool]) -> Weakening:
+    """Signatures verify also as `good` says of key, signature and message."""
+    return lambda patch: patch.setattr(
+        validation, "verify", lambda *trial: keys.verify(*trial) or good(*trial)
+    )
+
+
+anything_verifies = verifying(lambda *_: True)
+any_id_recomputes = unasked("establish", "event.computed_id == view.event_id", "True")
+
+# --- tables of attacks, and of weakenings that let them succeed
+
+
+def weakened(table: Sequence[tuple[Attack, Weakening]]) -> list[Any]:
+    """The rows as parameters of a test."""
+    names = [f"{attack.__name__.removeprefix('test_')}-{n}" for n, (attack, _) in enumerate(table)]
+    return [pytest.param(*row, id=name) for row, name in zip(table, names, strict=True)]
+
+
+def check_it_is_seen(attack: Attack, weaken: Weakening, patch: pytest.MonkeyPatch) -> None:
+    """That the test of an attack fails on a weakened engine, by an assertion of the tests' own, and
+    not since the engine breaks."""
+    weaken(patch)
+    with pytest.raises(AssertionError) as caught:
+        attack()
+    assert Path(caught.traceback[-1].path).parent == Path(__file__).parent
+
+
+def check_each_is_weakened(
+    names: dict[str, Any], weakened: Iterable[tuple[Attack, Weakening]]
+) -> None:
+    """That every attack of a module stands in its table of weakenings."""
+    meta = {"test_a_weakened_engine_is_seen", "test_every_attack_succeeds_on_some_engine"}
+    attacks = {name for name in names if name.startswith("test_")} - meta
+    assert attacks == {attack.__name__ for attack, _ in weakened}

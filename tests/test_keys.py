@@ -53,16 +53,6 @@ from pithgraph.keys import (
 from signing import ALICE, BOB, ORDER, REGISTRY, b64
 from vectors import vectors
 
-
-@pytest.fixture(params=["cryptography", "pynacl"], scope="module")
-def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Verifies with each library in turn."""
-    before = keys.backend()
-    keys.use_backend(request.param)
-    yield request.param
-    keys.use_backend(before)
-
-
 each_backend = pytest.mark.usefixtures("backend")
 
 
