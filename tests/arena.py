@@ -17,6 +17,7 @@ from pithgraph.errors import PithgraphError
 from signing import (
     ALICE,
     OTHER_PAPER,
+    PAPER,
     REGISTRY_B,
     WINDOWED,
     Json,
@@ -68,6 +69,10 @@ class Mirror(NamedTuple):
         states = self.states[assurance].items()
         return {name: state.document["applied_event_ids"] for name, state in states}
 
+    def applied_ids(self, assurance: str) -> set[str]:
+        """What is applied of the paper that most attacks are about."""
+        return set(self.applied(assurance)[PAPER.number])
+
     def invalid(self, assurance: str) -> dict[str, str]:
         """The reason for each invalid event, by its digest."""
         rows = (row for state in self.states[assurance].values() for row in state.invalid_events)
@@ -103,7 +108,7 @@ def mirror(
             paths.append(Path(folder, f"{number}.json"))
             paths[-1].write_text(json.dumps(document, indent=1))
         with pithgraph.LogWriter.open(Path(folder, "log")) as log:
-            pithgraph.ingest(log, paths, keyring=ring, admit=admit, workers=workers)
+            done = pithgraph.ingest(log, paths, keyring=ring, admit=admit, workers=workers)
             with log.snapshot() as snapshot:
                 refused = {row.sha256: row.reason for row in snapshot.refused()}
                 stored = [snapshot.event_at(n).event.canonical for n in range(snapshot.size)]
@@ -116,6 +121,9 @@ def mirror(
             }
     kept = {hashlib.sha256(one).hexdigest() for one in stored} | refused.keys()
     assert all(sha256(one) in kept for one in lines if not isinstance(one, bytes))
+    if replayed is ring:
+        counts = [state.invalid_event_count for state in states["verified"].values()]
+        assert done.invalid == sum(counts)
     events = [Event.from_bytes(one) for one in stored]
     for assurance, found in states.items():
         assert found.keys() == {event.subject for event in events}
@@ -197,6 +205,10 @@ def honest_mirror(honest: Sequence[Json], ring: Keyring) -> Mirror:
 
 def correction(key: Key = ALICE, **members: Any) -> Json:
     return signed_event("correction", key, **{"created_at": at(9)} | members)
+
+
+RETRACTED = {"action": "retract", "reason": "forged"}
+"""Another payload of a correction."""
 
 
 def with_signature(event: Json, raw: bytes) -> Json:

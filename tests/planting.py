@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pithgraph import keys, validation
+from pithgraph import keys, merge, validation
 
 Attack = Callable[[], None]
 Weakening = Callable[[pytest.MonkeyPatch], None]
@@ -57,9 +57,19 @@ def planted(*faults: Fault) -> Weakening:
     return weaken
 
 
+def of_one(owner: Any, name: str, old: str, new: str) -> Weakening:
+    """A single fault."""
+    return planted(Fault(owner, name, old, new))
+
+
 def unasked(name: str, old: str, new: str = "") -> Weakening:
-    """A fault of the room of verdicts."""
-    return planted(Fault(validation, name, old, new))
+    """A single fault in the room of verdicts."""
+    return of_one(validation, name, old, new)
+
+
+def stated_first(patch: pytest.MonkeyPatch) -> None:
+    """Of one id, what nobody signed displaces what is verified."""
+    patch.setattr(merge, "_rank", lambda one, right=merge._rank: (not right(one)[0], right(one)[1]))
 
 
 def unlisted(reason: str) -> Weakening:
