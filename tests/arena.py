@@ -119,6 +119,8 @@ def mirror(
                 }
                 for assurance in ASSURANCES
             }
+            if replayed is not ring:
+                check_cache(log, states, ring, replayed)
     kept = {hashlib.sha256(one).hexdigest() for one in stored} | refused.keys()
     assert all(sha256(one) in kept for one in lines if not isinstance(one, bytes))
     if replayed is ring:
@@ -131,6 +133,18 @@ def mirror(
             merged = pithgraph.merge_events(paper, events, [], replayed, assurance)  # type: ignore[arg-type]
             assert state.canonical == merged.canonical
     return Mirror(states, refused)
+
+
+def check_cache(
+    log: pithgraph.LogWriter, states: dict[str, dict[str, State]], before: Keyring, now: Keyring
+) -> None:
+    """That what was cached under one keyring is not given under another."""
+    for assurance, found in states.items():
+        for name, state in found.items():
+            paper = pithgraph.parse_pith_number(name)
+            for ring in (before, now, now):
+                last = pithgraph.current_state(log, paper, keyring=ring, assurance=assurance)  # type: ignore[arg-type]
+            assert last == state
 
 
 def check_in_vain(

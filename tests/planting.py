@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from arena import HONEST, RING, honest_mirror
 from pithgraph import keys, merge, validation
 
 Attack = Callable[[], None]
@@ -100,8 +101,9 @@ def weakened(table: Sequence[tuple[Attack, Weakening]]) -> list[Any]:
 
 def check_it_is_seen(attack: Attack, weaken: Weakening, patch: pytest.MonkeyPatch) -> None:
     """That the test of an attack fails on a weakened engine, by an assertion of the tests' own, and
-    not since the engine breaks."""
+    not since the engine breaks or loses what is honest."""
     weaken(patch)
+    honest_mirror(HONEST, RING)
     with pytest.raises(AssertionError) as caught:
         attack()
     assert Path(caught.traceback[-1].path).parent == Path(__file__).parent

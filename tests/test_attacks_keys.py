@@ -5,7 +5,7 @@ Every attack is made on both libraries that verify. At last the engine is weaken
 the attack, and the test sees the attack succeed.
 """
 
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
@@ -22,6 +22,7 @@ from arena import (
     sha256,
 )
 from pithgraph import Keyring, keyring, kinds, validation
+from pithgraph.log import layout
 from pithgraph.merging import Merging
 from planting import (
     Attack,
@@ -30,6 +31,7 @@ from planting import (
     anything_verifies,
     check_each_is_weakened,
     check_it_is_seen,
+    of_one,
     planted,
     unasked,
     unlisted,
@@ -47,6 +49,7 @@ from signing import (
     STRANGER,
     WINDOWED,
     Json,
+    Key,
     at,
     b64,
     changed,
@@ -120,9 +123,21 @@ def test_an_author_who_attests_for_another() -> None:
 # --- a fingerprint that two keys have
 
 
-def colliding(key: bytes, right: Any = keyring.fingerprint_of) -> str:
-    """A digest under which the stranger's key has Alice's fingerprint."""
-    return str(right(ALICE.public if key == STRANGER.public else key))
+def collision(of: Key) -> Callable[[bytes], str]:
+    """A digest under which the stranger's key has this key's fingerprint."""
+    right = keyring.fingerprint_of
+    return lambda key: right(of.public if key == STRANGER.public else key)
+
+
+def rings_that_disagree(key: Key, *others: Key) -> tuple[Keyring, Keyring]:
+    """A keyring with this key, and one with the stranger's, of the same fingerprint, in its place;
+    and with the others."""
+    rest = [other.entry() for other in others]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyring, "fingerprint_of", collision(key))
+        hers = Keyring.from_value(keyring_value(key.entry(), *rest))
+        entry = key.entry(public_key_b64=STRANGER.public_b64)
+        return hers, Keyring.from_value(keyring_value(entry, *rest))
 
 
 COLLIDED = {"public_key_fingerprint": ALICE.fingerprint}
@@ -130,7 +145,7 @@ COLLIDED = {"public_key_fingerprint": ALICE.fingerprint}
 
 def test_a_keyring_of_two_keys_with_one_fingerprint() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keyring, "fingerprint_of", colliding)
+        patch.setattr(keyring, "fingerprint_of", collision(ALICE))
         text = refused_keyring(ALICE.entry(), STRANGER.entry(**COLLIDED))
         assert "has the fingerprint of keys[0]" in text
         assert refused_keyring(ALICE.entry()) == refused_keyring(STRANGER.entry(**COLLIDED)) == ""
@@ -144,18 +159,29 @@ def test_a_colliding_fingerprint() -> None:
     check_in_vain(changed(event, "signature.key_id", ALICE.key_id), reason="bad_signature")
 
 
+def check_not_taken_for_the_other(
+    good: Json, forged: Json, rings: tuple[Keyring, Keyring], reason: str
+) -> None:
+    """What a log has established under one key does not count under the other, either way."""
+    hers, his = rings
+    for ring, replayed, bad in ((his, hers, forged), (hers, his, good)):
+        for assurance in ASSURANCES:
+            both = mirror([forged, good], ring, replayed=replayed)
+            assert both.invalid(assurance) == {sha256(bad): reason}
+
+
 def test_a_colliding_fingerprint_that_was_trusted_at_the_ingest() -> None:
-    """What the log has established under one key is not taken for the other's, either way."""
     forged = sealed(correction(signer=ALICE.signer()), STRANGER)
     forged = changed(forged, "signature.key_id", ALICE.key_id)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keyring, "fingerprint_of", colliding)
-        hers = Keyring.from_value(keyring_value(ALICE.entry()))
-        his = Keyring.from_value(keyring_value(ALICE.entry(public_key_b64=STRANGER.public_b64)))
-    for ring, replayed, bad in ((his, hers, forged), (hers, his, correction())):
-        for assurance in ASSURANCES:
-            both = mirror([forged, correction()], ring, replayed=replayed)
-            assert both.invalid(assurance) == {sha256(bad): "bad_signature"}
+    rings = rings_that_disagree(ALICE)
+    check_not_taken_for_the_other(correction(), forged, rings, "bad_signature")
+
+
+def test_a_receipt_of_a_colliding_key_that_was_trusted_at_the_ingest() -> None:
+    signed = STRANGER.sign(bytes.fromhex(PAPER.canonical_sha256))
+    good, forged = record_with(receipt()), record_with(receipt(signature_b64=b64(signed)))
+    rings = rings_that_disagree(REGISTRY, REGISTRY_B)
+    check_not_taken_for_the_other(good, forged, rings, "invalid_payload")
 
 
 # --- receipts of the wrong key
@@ -220,7 +246,7 @@ LATER: dict[str, tuple[list[Json], str]] = {
 
 
 def test_a_key_that_counts_no_more() -> None:
-    """The log holds its events by a class that was good when they came."""
+    """The log holds its events by a class that was good, and caches the state that they gave."""
     snapshot, attack = signed_event(), [correction(), correction(target="graph")]
     for entries, reason in LATER.values():
         later = Keyring.from_value(keyring_value(REGISTRY.entry(), *entries))
@@ -253,6 +279,15 @@ trial_of_any_key = planted(
         "signature is None",
     ),
     Fault(validation, "_case", " and trial.key_sha256 == key.sha256", ""),
+)
+receipt_trial_of_any_key = planted(
+    Fault(
+        validation,
+        "establish",
+        "receipt.trial is None or receipt.trial.key_sha256 != key.sha256",
+        "receipt.trial is None",
+    ),
+    Fault(validation, "_invalid_payload", " and claim.trial.key_sha256 == key.sha256", ""),
 )
 key_ids_may_repeat = planted(Fault(Keyring, "from_value", "key.key_id), (", "str(index)), ("))
 fingerprints_may_repeat = planted(
@@ -289,6 +324,10 @@ WEAKENED: list[tuple[Attack, Weakening]] = [
     (test_a_keyring_of_two_keys_with_one_fingerprint, fingerprints_may_repeat),
     (test_a_colliding_fingerprint, anything_verifies),
     (test_a_colliding_fingerprint_that_was_trusted_at_the_ingest, trial_of_any_key),
+    (
+        test_a_receipt_of_a_colliding_key_that_was_trusted_at_the_ingest,
+        receipt_trial_of_any_key,
+    ),
     (test_a_receipt_in_the_registrys_name, anything_verifies),
     (
         test_a_receipt_in_the_registrys_name,
@@ -309,6 +348,7 @@ WEAKENED: list[tuple[Attack, Weakening]] = [
     (test_a_keyring_whose_entries_disagree, key_ids_may_repeat),
     (test_an_entry_with_a_false_fingerprint, false_fingerprints),
     (test_a_key_that_counts_no_more, class_unjudged),
+    (test_a_key_that_counts_no_more, of_one(layout, "state_key", "{keyring_sha256}", "")),
     (test_a_key_that_counts_no_more, unlisted("key_not_valid")),
     (
         test_a_receipts_key_that_counts_no_more,

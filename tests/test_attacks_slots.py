@@ -226,10 +226,6 @@ WEAKENED: list[tuple[Attack, Weakening]] = [
         test_a_proof_of_two_papers,
         of_one(proofs, "verify_proof", "if first.subject != second.subject:", "if False:"),
     ),
-    (
-        test_a_proof_of_two_papers,
-        of_one(merge, "merge_events", "if event.subject == pith_number", ""),
-    ),
     (test_a_proof_of_two_keys, any_proof_event),
     (test_a_proof_of_two_keys, no_slot_has_a_key),
     (test_a_proof_with_a_forged_event, any_proof_event),
