@@ -90,6 +90,7 @@ class Check:
         self._deep = deep
         self._progress = progress
         self._used: set[int] = set()
+        self._named: set[tuple[int, int]] = set()  # tiles
         self._edge: Edge = EMPTY_EDGE
         self._counted = dict.fromkeys(("events", "papers", "aliases", "refused", "states"), 0)
         self._untried = 0
@@ -174,7 +175,8 @@ class Check:
         for name, hashes in tiles.items():
             found = self._snapshot.tile(name)
             # A partial tile may have grown since: what follows comes with the next leaves.
-            if found[: len(hashes)] != hashes:
+            if found[: len(hashes)] != hashes and (name.level, name.number) not in self._named:
+                self._named.add((name.level, name.number))
                 where = f"level {name.level}, number {name.number}"
                 yield Finding("tiles", where, "the hashes are not those of the events")
 

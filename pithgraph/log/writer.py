@@ -12,7 +12,8 @@ from __future__ import annotations
 import fcntl
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -141,6 +142,19 @@ class LogWriter(Log):
                 except lmdb.MapFullError:
                     # The transaction is lost, the batch is not: grow, then do it again.
                     self._environment.set_mapsize(2 * self._environment.info()["map_size"])
+
+
+@contextmanager
+def writer_lock(folder: Path) -> Iterator[None]:
+    """Within, nobody writes to the log. Raises LogError where somebody does, or it is not there."""
+    try:
+        lock = _take_lock(folder)
+    except OSError as error:
+        raise LogError(f"{folder}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 # A data file that was not there a moment ago is another writer's, which the lock will name.
