@@ -294,7 +294,11 @@ fingerprints_may_repeat = planted(
     Fault(Keyring, "from_value", "key.fingerprint)):", "str(index))):")
 )
 false_fingerprints = planted(Fault(keyring, "_key", "entry.public_key_fingerprint != ", "not "))
-class_unjudged = planted(Fault(Merging, "_learn", "verdict.reason is not None or key", "key"))
+class_unjudged = planted(
+    Fault(
+        Merging, "_learn", "not class_is_valid(event_type, signer, facts, self._keyring)", "False"
+    )
+)
 exclusive_windows = planted(
     Fault(
         keyring.Key, "invalid_at", "created_at > self.valid_until", "created_at >= self.valid_until"

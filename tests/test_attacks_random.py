@@ -148,10 +148,8 @@ WEAKENINGS: dict[str, Weakening] = {
     "anything verifies": anything_verifies,
     "any id recomputes": any_id_recomputes,
     "what is stated displaces what is verified": stated_first,
-    "a slot may be taken twice": of_one(
-        Merging, "_ordinary", "if (slot := slot_of(row)) in", "if not (slot := slot_of(row)) in"
-    ),
-    "forks are not asked": of_one(Merging, "_ordinary", "if link in followed:", "if False:"),
+    "a slot may be taken twice": of_one(Merging, "_ordinary", "if slot in slots:", "if False:"),
+    "forks are not asked": of_one(Merging, "_ordinary", "if link in links:", "if False:"),
     "the target of an event is not asked": of_one(
         preparing, "is_judged_like_its_class", "fullmatch(view.target) is not None", "pattern"
     ),

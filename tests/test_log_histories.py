@@ -556,7 +556,9 @@ REPLAY_FAULTS: dict[str, Fault] = {
     "links are forgotten": _ORDINARY("links.add(link)", "pass"),
     "the record is forgotten": _ORDINARY("if is_record and", "if False and"),
     "the class of what has none": _LEARN("if event_class is None:", "if False:"),
-    "the verdict is not asked": _LEARN("if key is None or not class_is_valid(", "if not bool("),
+    "the verdict is not asked": _LEARN(
+        "not class_is_valid(event_type, signer, facts, self._keyring)", "False"
+    ),
     "windows are forgotten": _LEARN("if key.valid_from is not None or key", "if False and key"),
     "windows without an end are forgotten": _LEARN("if key.valid_from is not None or", "if"),
     "windows without a beginning are forgotten": _LEARN(
