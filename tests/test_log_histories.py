@@ -625,6 +625,21 @@ def test_a_planted_fault_is_caught(
     pytest.fail("nothing shows the fault")
 
 
+@pytest.mark.parametrize("begins", ["0" * 16, "0" * 15 + "1", "f" * 16])
+def test_a_fork_is_found_whatever_the_id_that_it_is_at(tmp_path: Path, begins: str) -> None:
+    """Also where its beginning is what the index has of events that follow none."""
+    previous = "sha256:" + begins + "0" * 48
+    forked = [
+        signing.signed_event("correction", created_at=at(n), previous_event_id=previous)
+        for n in (1, 2)
+    ]
+    with LogWriter.open(tmp_path) as log:
+        ingest_pieces(log, pieces_of([signing.signed_event(), *forked]), keyring=keyring("usual"))
+        (state,) = replay(log, keyring=keyring("usual"))
+    (row,) = state.equivocations
+    assert set(row.event_ids) == {event["event_id"] for event in forked}
+
+
 @pytest.mark.parametrize("name", INGEST_FAULTS)
 def test_a_fault_planted_in_the_ingest_is_caught(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

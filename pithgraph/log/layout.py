@@ -86,6 +86,7 @@ _HEADER: Final = struct.Struct(">HI")
 _LOCATION: Final = struct.Struct(">HQII")
 _INDEX_VALUE: Final = struct.Struct(">HQII8s")
 NO_LINK: Final = bytes(8)
+_LINK_OF_ZEROS: Final = bytes(7) + b"\x01"
 _FACTS_DECODER: Final = msgspec.msgpack.Decoder(Facts)
 
 
@@ -210,7 +211,11 @@ def read_packed_class(packed: bytes) -> EventClass:
 
 
 def link_of(parts: Cut) -> bytes:
-    return parts.seal[PREVIOUS][: len(NO_LINK)] if parts.event_class.follows else NO_LINK
+    """The link of an ordinary event, never that of one without: a signer chooses what it names."""
+    if not parts.event_class.follows:
+        return NO_LINK
+    link = parts.seal[PREVIOUS][: len(NO_LINK)]
+    return link if link != NO_LINK else _LINK_OF_ZEROS
 
 
 def ordinary_content(parts: Cut) -> bytes:
