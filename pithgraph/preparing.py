@@ -31,8 +31,9 @@ from pithgraph.validation import (
     why_not_authentic,
 )
 
-Admit = Literal["all", "authentic"]
-ADMITS: Final[tuple[Admit, ...]] = ("all", "authentic")
+Admit = Literal["all", "authentic", "export"]
+# `export` is for what a log has admitted before: nothing is held back, so that positions are kept.
+ADMITS: Final[tuple[Admit, ...]] = ("all", "authentic", "export")
 
 _EXCERPT_BYTES: Final = 256
 _CLASSES_KEPT: Final = 4096
@@ -77,11 +78,11 @@ class Preparer:
         has: Callable[[bytes], bool] | None = None,
     ) -> None:
         if admit not in ADMITS:
-            raise ValueError(f"{admit!r} is no door: {' or '.join(ADMITS)}")
+            raise ValueError(f"{admit!r} is no door: one of {', '.join(ADMITS)}")
         self._keyring = keyring
         self._admit = admit
         # What `authentic` refuses may be in the log all the same.
-        self._has = has if admit == "all" else None
+        self._has = None if admit == "authentic" else has
         self._had_last = False
         self._events = 0
         # Packed, the classes whose events were judged valid, by a key without a window.
@@ -127,18 +128,21 @@ class Preparer:
         if self._is_there(event):
             return NewEvent.known(event)
         facts = establish(event, self._keyring, verify_by=verify_by)
-        quota = None
+        unauthentic, quota = False, None
         if not is_authentic(event, facts):
             where = event.event_id or ""
             if self._admit == "authentic":
                 verdict = why_not_authentic(event, facts, self._keyring)
                 assert verdict.reason is not None
                 return _refused_row(piece, where, verdict.reason, verdict.detail, event.canonical)
-            if not entry.unsigned_row:
+            unauthentic = not entry.unsigned_row
+            if unauthentic and self._admit != "export":
                 detail = f"about {event.subject}"
                 quota = _refused_row(piece, where, "quota", detail, event.canonical)
         valid, event_class, packed = self._judge(event, facts)
-        return NewEvent.of(event, facts, event_class, packed, valid=valid, quota=quota)
+        return NewEvent.of(
+            event, facts, event_class, packed, valid=valid, unauthentic=unauthentic, quota=quota
+        )
 
     def _is_there(self, event: Event) -> bool:
         """Whether the log has the event. Asked of those that follow one that it has, and of some

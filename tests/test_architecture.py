@@ -45,6 +45,7 @@ SHELL = {
         "checking",
         "cli",
         "expected",
+        "exporting",
         "ingestion",
         "log",
         "merging",

@@ -96,14 +96,11 @@ def positions_of_blocks(folder: Path) -> list[range]:
     """The positions that are in each block; that they follow one another is asserted."""
     found: list[range] = []
     for key, block in table(folder, b"events"):
-        first = last = int.from_bytes(key, "big")
+        first = int.from_bytes(key, "big")
         assert first == (found[-1].stop if found else 0)
-        location = layout.location_in_block(block, first, last)
-        while location.offset + location.length < len(block):
-            last += 1
-            location = layout.location_in_block(block, first, last)
-        assert location.offset + location.length == len(block)
-        found.append(range(first, last + 1))
+        locations = list(layout.locations_in_block(block, first))
+        assert locations[-1].offset + locations[-1].length == len(block)
+        found.append(range(first, first + len(locations)))
     return found
 
 

@@ -13,7 +13,7 @@ from pithgraph.errors import REFUSAL_REASONS
 from pithgraph.ingestion import Ingested, ingest
 from pithgraph.log import LogWriter
 from pithgraph.log.compression import PLAIN
-from pithgraph.preparing import Admit
+from pithgraph.preparing import ADMITS, Admit
 from pithgraph.sources import Limits, load_keyring, total_bytes
 
 
@@ -22,11 +22,12 @@ from pithgraph.sources import Limits, load_keyring, total_bytes
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option(
     "--admit",
-    type=click.Choice(["all", "authentic"]),
+    type=click.Choice(ADMITS),
     default="all",
     show_default=True,
     help="`authentic` lets in only events whose id recomputes and whose signature verifies; `all` "
-    "lets others in too, up to 1,000 for each paper.",
+    "lets others in too, up to 1,000 for each paper; `export` lets in everything, and is only for "
+    "what `pithgraph export` wrote from a log that you trust.",
 )
 @click.option(
     "--compress",

@@ -33,8 +33,9 @@ class NewEvent(NamedTuple):
     its order there, its class (packed; empty for none), its link and its content. All plain bytes,
     so that another process can make it at little cost.
 
-    `valid` says what the ingest's keyring makes of it under `verified`. With `quota` it counts
-    against that of its paper, and where that is exhausted it is refused as this row says.
+    `valid` says what the ingest's keyring makes of it under `verified`. An `unauthentic` one counts
+    against the quota of its paper; where that is exhausted, it is refused as the row `quota` says,
+    or, without this row, comes in all the same.
     """
 
     sha256: bytes
@@ -44,12 +45,13 @@ class NewEvent(NamedTuple):
     link: bytes
     content: bytes
     valid: bool
+    unauthentic: bool
     quota: layout.RefusedRow | None
 
     @classmethod
     def known(cls, event: Event) -> NewEvent:
         """An event that the log holds: nothing but its digest is of use, to count it."""
-        return cls(event.sha256, b"", b"", b"", b"", b"", False, None)
+        return cls(event.sha256, b"", b"", b"", b"", b"", False, False, None)
 
     @classmethod
     def of(
@@ -60,6 +62,7 @@ class NewEvent(NamedTuple):
         packed_class: bytes,
         *,
         valid: bool,
+        unauthentic: bool = False,
         quota: layout.RefusedRow | None = None,
     ) -> NewEvent:
         """Lay out an event with what was established about it. Only a valid one has a class."""
@@ -75,6 +78,7 @@ class NewEvent(NamedTuple):
             if parts
             else layout.other_content(event.canonical, facts),
             valid,
+            unauthentic,
             quota,
         )
 
@@ -166,10 +170,10 @@ class Batch:
 
     def _event(self, new: NewEvent, codec: Codec) -> bool:
         """Append an event that is not there yet, unless it is over the quota."""
-        sha256, paper, order, packed_class, link, content, _, quota = new
+        sha256, paper, order, packed_class, link, content, _, is_unauthentic, quota = new
         events, aliases, unauthentic = self._counters_of(paper)
-        if quota is not None:
-            if unauthentic >= QUOTA:
+        if is_unauthentic:
+            if quota is not None and unauthentic >= QUOTA:
                 self._refuse(quota)
                 return False
             unauthentic += 1

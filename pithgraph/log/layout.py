@@ -40,6 +40,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import struct
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import msgspec
@@ -265,14 +266,14 @@ read_header = _HEADER.unpack_from
 read_index_value = _INDEX_VALUE.unpack
 
 
-def location_in_block(block: bytes | memoryview, first: int, position: int) -> Location:
-    """Where the event at a position is, in the block whose first position is `first`. Raises
-    struct.error."""
+def locations_in_block(block: bytes | memoryview, first: int) -> Iterator[Location]:
+    """Where each event is, in the block whose first position is `first`. Raises struct.error."""
     offset = 0
-    for _ in range(position - first):
-        offset += HEADER_BYTES + _HEADER.unpack_from(block, offset)[1]
-    class_number, length = _HEADER.unpack_from(block, offset)
-    return Location(class_number, first, offset + HEADER_BYTES, length)
+    while offset < len(block):
+        class_number, length = _HEADER.unpack_from(block, offset)
+        offset += HEADER_BYTES
+        yield Location(class_number, first, offset, length)
+        offset += length
 
 
 def counters_value(paper: bytes, counters: PaperCounters) -> bytes:

@@ -256,15 +256,32 @@ class Snapshot:
         """The event at a position. Raises LogError where there is none."""
         if not 0 <= position < self.size:
             raise LogError(f"the log holds no event at position {position}")
+        (location,) = self._locations_from(position, 1)
+        return self._stored(position, location)
+
+    def events_from(self, position: int) -> Iterator[StoredEvent]:
+        """The events at a position and after it, in the order of positions. Raises LogError where
+        one is not there."""
+        size = self.size
+        while position < size:
+            for location in self._locations_from(position):
+                yield self._stored(position, location)
+                position += 1
+
+    def _locations_from(self, position: int, most: int | None = None) -> list[layout.Location]:
+        """Where the event at a position is, and those behind it in its block, `most` at most.
+        Raises LogError where it is not there."""
         with self._blocks.cursor(self._tables[b"events"]) as cursor:
             # The last block that begins at the position or before it.
             found = cursor.set_range(layout.position_key(position + 1))
             found = cursor.prev() if found else cursor.last()
-            if not found:
-                raise LogError(f"{self._log.path}: the block of position {position} is missing")
             first = int.from_bytes(cursor.key(), "big")
-            location = layout.location_in_block(cursor.value(), first, position)
-        return self._stored(position, location)
+            locations = layout.locations_in_block(cursor.value(), first) if found else iter(())
+            start = position - first
+            rest = list(islice(locations, start, None if most is None else start + most))
+        if not rest:
+            raise LogError(f"{self._log.path}: the block of position {position} is missing")
+        return rest
 
     def papers_indexed(self) -> Iterator[tuple[bytes, int, list[IndexRow]]]:
         """The key of every paper, sorted by SUFFIX, with the number of its alias rows, and its
