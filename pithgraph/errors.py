@@ -126,5 +126,9 @@ class LogError(PithgraphError):
     """A log that cannot be used: absent, locked, damaged or of another format."""
 
 
+class BackupError(PithgraphError):
+    """A backup that cannot be made where it was asked for, such as on a full disk."""
+
+
 class WorkerError(PithgraphError):
     """A worker process ended before its work was done."""

@@ -29,7 +29,7 @@ from pithgraph.errors import (
 
 FINE, FAILED, USAGE, REFUSED, LOG, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
-_VERBS = ("audit", "export", "fsck", "ingest", "proof", "replay", "state")
+_VERBS = ("audit", "backup", "export", "fsck", "ingest", "proof", "replay", "state")
 _CODES: tuple[tuple[type[PithgraphError], int], ...] = (
     (LogError, LOG),
     (IdentifierError, USAGE),

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, Self, cast
 import lmdb
 import msgspec
 
-from pithgraph.errors import LogError, MerkleError
+from pithgraph.errors import BackupError, LogError, MerkleError
 from pithgraph.events import Event
 from pithgraph.identifiers import PithNumber, Reference
 from pithgraph.log import layout
@@ -156,6 +156,23 @@ class Log:
                 rows, blocks = self._begin_both()
             with rows, blocks:
                 yield Snapshot(rows, blocks, self)
+
+    def copy_to(self, file: int, *, compact: bool = False) -> None:
+        """Write the data file, as it is at one moment, into a file that is open for writing, while
+        writers go on. With `compact`, without the pages that are free.
+
+        Raises BackupError where the file cannot be written, LogError where the log cannot be read.
+        An interrupt is heeded afterwards.
+        """
+        with self.snapshot():
+            pass  # adopts the size of the map, if that has grown
+        with lmdb_errors(self.path):
+            try:
+                self._environment.copyfd(file, compact)
+            except _DAMAGED:
+                raise
+            except lmdb.Error as error:
+                raise BackupError(f"{self.path} cannot be copied: {error}") from None
 
     def _begin_both(self) -> tuple[lmdb.Transaction, lmdb.Transaction]:
         """Two views of one moment: one gives bytes, which is quicker for small rows, the other
