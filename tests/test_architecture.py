@@ -46,6 +46,7 @@ SHELL = {
         "cli",
         "expected",
         "exporting",
+        "fsck",
         "ingestion",
         "log",
         "merging",

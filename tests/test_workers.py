@@ -124,7 +124,7 @@ def test_the_sources_hold_what_is_asked_of_them(
     assert done.duplicates > 300
     assert done.aliases > 100
     assert done.invalid > 200
-    rows = [layout.read_refused_value(value) for _, value in found[b"refused"]]
+    rows = [layout.read_refused_value(*row) for row in found[b"refused"]]
     lines = lines_of_histories()
     bad = [row for row in rows if row.source.endswith("lines.jsonl") and row.line and not row.where]
     assert len(bad) > 60
