@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from pithgraph.cli import say
+from pithgraph.log import remote_file_system
 from pithgraph.sources import Limits
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -19,9 +21,31 @@ keyring = click.option(
     type=click.Path(dir_okay=False),
     help="Trust the keys of this file instead of the registry's key.",
 )
-log_folder = click.option(
-    "--log", "log_path", required=True, type=click.Path(file_okay=False), help="The log's folder."
-)
+
+
+def log_option(*, required: bool, help: str) -> Callable[[Function], Function]:
+    """`--log`, with a warning where LMDB does not hold."""
+    return click.option(
+        "--log",
+        "log_path",
+        required=required,
+        type=click.Path(file_okay=False),
+        callback=_warned,
+        help=help,
+    )
+
+
+def _warned(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
+    kind = None if path is None else remote_file_system(path)
+    if kind is not None:
+        say(
+            f"warning: {path} is on {kind}: logs hold on a machine's own file systems only; on one "
+            "that several machines share, this log may be read wrong, or be damaged"
+        )
+    return path
+
+
+log_folder = log_option(required=True, help="The log's folder.")
 assurance = click.option(
     "--assurance",
     type=click.Choice(["verified", "stated"]),

@@ -26,7 +26,7 @@ from pithgraph.validation import STATED, TOLERATED_AS_STATED, Assurance
 
 @click.command("replay")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--log", "log_path", type=click.Path(file_okay=False), help="The log to replay.")
+@options.log_option(required=False, help="The log to replay.")
 @click.option("--paper", metavar="PITH", help="Only this paper: a Pith Number or a short form.")
 @options.as_of
 @options.at
