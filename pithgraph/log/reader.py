@@ -10,7 +10,7 @@ import functools
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, cast
@@ -23,6 +23,7 @@ from pithgraph.events import Event
 from pithgraph.identifiers import PithNumber, Reference
 from pithgraph.log import layout
 from pithgraph.log.compression import Codec, codec_of
+from pithgraph.log.forks import Lost, never_end, opened_before, watch
 from pithgraph.log.layout import BrokenSeal
 from pithgraph.merge import State
 from pithgraph.merkle import Tile, root
@@ -32,6 +33,9 @@ from pithgraph.validation import Facts
 DATA_FILE: Final = "data.mdb"
 COMPRESSION: Final = b"compression"
 DICTIONARY: Final = b"dictionary"
+# Addresses, no memory: more than a log will take. A reader whose map a writer elsewhere outgrows
+# must change it, which ends the views that its other threads hold.
+_MAP_BYTES: Final = 2**40
 MAX_READERS: Final = 2048  # two for each view that is open, in all processes
 
 _DAMAGED: Final = (
@@ -95,6 +99,7 @@ class Log:
         self._tables = tables
         self._process = os.getpid()
         self._classes: dict[int, EventClass] = {}  # only added to, so every view may share them
+        watch(self)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -107,13 +112,7 @@ class Log:
         if not there:
             raise LogError(f"{folder}: there is no log. `pithgraph ingest --log` makes one.")
         with lmdb_errors(folder):
-            environment = lmdb.open(
-                os.fsencode(folder),
-                readonly=True,
-                create=False,
-                max_dbs=len(layout.TABLES),
-                max_readers=MAX_READERS,
-            )
+            environment = _open_readonly(folder)
             try:
                 environment.reader_check()
                 tables: dict[bytes, Any] = {}
@@ -140,7 +139,12 @@ class Log:
 
     def close(self) -> None:
         """Close the log; what was read from it stays."""
-        self._environment.close()
+        if not self._is_forked():
+            self._environment.close()
+
+    def forked(self) -> None:
+        """In a child the environment is its parent's still."""
+        never_end(self._environment)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -151,11 +155,15 @@ class Log:
             try:
                 rows, blocks = self._begin_both()
             except lmdb.MapResizedError:
-                # Another process has grown the map: adopt its size.
+                # Another process has outgrown the map: adopt its size.
                 self._environment.set_mapsize(0)
                 rows, blocks = self._begin_both()
-            with rows, blocks:
+            try:
                 yield Snapshot(rows, blocks, self)
+            finally:
+                if not self._is_forked():
+                    blocks.abort()
+                    rows.abort()
 
     def copy_to(self, file: int, *, compact: bool = False) -> None:
         """Write the data file, as it is at one moment, into a file that is open for writing, while
@@ -196,9 +204,11 @@ class Log:
             return snapshot.has(sha256)
 
     def _check_process(self) -> None:
-        """LMDB's environments do not survive a fork."""
-        if os.getpid() != self._process:
-            raise LogError(f"{self.path}: the log was opened before a fork; open it anew")
+        if self._is_forked():
+            raise opened_before(self.path)
+
+    def _is_forked(self) -> bool:
+        return os.getpid() != self._process
 
     def _check_format(self) -> None:
         with self.snapshot() as snapshot:
@@ -220,6 +230,13 @@ class Snapshot:
         self._log = log
         self._tables = log._tables
         self._block_table = log._tables.get(b"events")
+        watch(self)
+
+    def forked(self) -> None:
+        """In a child nothing can be read from its parent's view."""
+        never_end(self._transaction)
+        never_end(self._blocks)
+        self._transaction = self._blocks = cast(lmdb.Transaction, Lost(self._log.path))
 
     @property
     def id(self) -> int:
@@ -440,6 +457,18 @@ class Snapshot:
             while found and (key := bytes(cursor.key())).startswith(prefix):
                 yield key, bytes(cursor.value())
                 found = cursor.next()
+
+
+def _open_readonly(folder: Path) -> lmdb.Environment:
+    options: dict[str, Any] = {
+        "readonly": True,
+        "create": False,
+        "max_dbs": len(layout.TABLES),
+        "max_readers": MAX_READERS,
+    }
+    with suppress(lmdb.MemoryError):  # where addresses are limited, as by `ulimit -v`
+        return lmdb.open(os.fsencode(folder), map_size=_MAP_BYTES, **options)
+    return lmdb.open(os.fsencode(folder), **options)
 
 
 def _index_rows(paper: bytes, rows: Iterator[IndexRow], count: int) -> list[IndexRow]:

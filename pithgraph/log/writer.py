@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 class LogWriter(Log):
     """A log that is open for reading and appending. One at a time, in all processes."""
 
-    _lock: int
+    _lock: int = -1
     _file: tuple[int, int] | None
     _refused_rows: Counter[str]
     _numbers: dict[bytes, int]
@@ -100,6 +100,13 @@ class LogWriter(Log):
         super().close()
         if self._lock >= 0:
             os.close(self._lock)  # closing gives the lock back
+            self._lock = -1
+
+    def forked(self) -> None:
+        """A child holds no writer's lock: it would keep others out for as long as it lives."""
+        super().forked()
+        if self._lock >= 0:
+            os.close(self._lock)
             self._lock = -1
 
     def append(self, batch: Sequence[New]) -> Appended:
