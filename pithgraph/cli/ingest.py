@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 
 import click
 
@@ -69,6 +70,8 @@ def command(
     pithgraph ingest --log my-log bundles/ more-events.jsonl.gz
     """
     limits = Limits(max_line, max_document)
+    if not Path(log_path).exists():
+        load_keyring(keyring_path)  # one that is refused makes no log
     try:
         with LogWriter.open(log_path, compress=compress) as log:
             if compress:

@@ -42,7 +42,6 @@ _DAMAGED: Final = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
     lmdb.PageNotFoundError,
-    lmdb.PanicError,
     lmdb.VersionMismatchError,
 )
 
@@ -77,6 +76,14 @@ def lmdb_errors(path: Path) -> Iterator[None]:
     except _DAMAGED as error:
         raise LogError(
             f"{path}: the log cannot be read: {error}. Restore it from a backup."
+        ) from None
+    except lmdb.DiskError:
+        raise LogError(
+            f"{path}: the disk is full: make room, then run it again; what was stored is kept"
+        ) from None
+    except lmdb.PanicError:
+        raise LogError(
+            f"{path}: an earlier write to the disk failed; close the log and open it again"
         ) from None
     except lmdb.Error as error:
         # Such as a log that is closed, or open twice in one process.

@@ -1,7 +1,7 @@
 """Writing a log: one writer at a time, one transaction a batch.
 
-What lives here: creating a log, the writer's lock, appending, growing the map. What must not:
-judging events; their facts come with them.
+What lives here: the writer's lock, appending, growing the map. What must not: making a new log
+(`making`), and judging events; their facts come with them.
 
 A batch is one transaction: its rows, its indexes and the counters are there together or not at
 all, and once `append` has returned they are on disk (LMDB syncs at every commit).
@@ -13,7 +13,7 @@ import fcntl
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -23,8 +23,9 @@ from pithgraph.errors import LogError
 from pithgraph.identifiers import parse_pith_number
 from pithgraph.log import layout
 from pithgraph.log.batch import Appended, Batch, New
-from pithgraph.log.compression import NONE, ZSTD, codec_of
-from pithgraph.log.reader import COMPRESSION, DATA_FILE, MAX_READERS, Log, lmdb_errors
+from pithgraph.log.compression import NONE, ZSTD
+from pithgraph.log.making import NEW_FILE, make_log, sync_folder
+from pithgraph.log.reader import DATA_FILE, MAX_READERS, Log, lmdb_errors
 from pithgraph.merge import State
 
 LOCK_FILE: Final = "writer.lock"
@@ -68,7 +69,7 @@ class LogWriter(Log):
         except OSError as error:
             raise LogError(f"{folder}: {error.strerror}") from None
         try:
-            size = (folder / DATA_FILE).stat().st_size if not new else 0
+            size = _prepare(folder, ZSTD if compress else NONE)
             with lmdb_errors(folder):
                 environment = lmdb.open(
                     os.fsencode(folder),
@@ -79,7 +80,7 @@ class LogWriter(Log):
                 )
                 try:
                     environment.reader_check()
-                    tables = _open_tables(folder, environment, ZSTD if compress else NONE)
+                    tables = _open_tables(folder, environment)
                     log = cls(folder, environment, tables)
                     log._check_format()
                     with log.snapshot() as snapshot:
@@ -88,7 +89,7 @@ class LogWriter(Log):
                     environment.close()
                     raise
         except BaseException:
-            os.close(lock)
+            _give_back(lock)
             raise
         log._lock = lock
         log._file = _identity(folder)
@@ -99,7 +100,7 @@ class LogWriter(Log):
         """Close the log and let another writer in."""
         super().close()
         if self._lock >= 0:
-            os.close(self._lock)  # closing gives the lock back
+            _give_back(self._lock)
             self._lock = -1
 
     def forked(self) -> None:
@@ -161,11 +162,11 @@ def writer_lock(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(lock)
+        _give_back(lock)
 
 
 # A data file that was not there a moment ago is another writer's, which the lock will name.
-_OWN_FILES: Final = frozenset({LOCK_FILE, "lock.mdb", DATA_FILE})
+_OWN_FILES: Final = frozenset({LOCK_FILE, "lock.mdb", DATA_FILE, NEW_FILE})
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -183,25 +184,42 @@ def _take_lock(folder: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     lock = os.open(folder / LOCK_FILE, flags, 0o644)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.read(lock, 32).decode("ascii", "replace").strip() or "unknown"
-        os.close(lock)
-        raise LogError(
-            f"{folder}: process {holder} is writing to this log; wait until it has finished"
-        ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode("ascii"), 0)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(lock, 32).decode("ascii", "replace").strip() or "unknown"
+            raise LogError(
+                f"{folder}: process {holder} is writing to this log; wait until it has finished"
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode("ascii"), 0)
+    except BaseException:
+        _give_back(lock)
+        raise
     return lock
 
 
-def _open_tables(folder: Path, environment: lmdb.Environment, compression: str) -> dict[bytes, Any]:
+def _give_back(lock: int) -> None:
+    """Let another writer in. The lock goes with its descriptor, whatever closing says."""
+    with suppress(OSError):
+        os.close(lock)
+
+
+def _prepare(folder: Path, compression: str) -> int:
+    """Make the log if there is none; what its file has in bytes. Raises LogError."""
+    try:
+        # Asked again, for now the lock is held.
+        if not (folder / DATA_FILE).exists():
+            make_log(folder, compression)
+        # Also of a log that is there: its maker may have been killed before this.
+        sync_folder(folder)
+        return (folder / DATA_FILE).stat().st_size
+    except OSError as error:
+        raise LogError(f"{folder}: {error.strerror}") from None
+
+
+def _open_tables(folder: Path, environment: lmdb.Environment) -> dict[bytes, Any]:
     with environment.begin(write=True) as transaction:
-        if transaction.stat()["entries"] == 0:
-            meta = environment.open_db(b"meta", transaction)
-            codec_of(compression, None)  # that it is known and installed
-            transaction.put(b"format", str(layout.FORMAT).encode("ascii"), db=meta)
-            transaction.put(COMPRESSION, compression.encode("ascii"), db=meta)
         try:
             meta = environment.open_db(b"meta", transaction, create=False)
         except lmdb.NotFoundError:
