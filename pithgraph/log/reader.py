@@ -6,6 +6,7 @@ change of a table.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import struct
@@ -79,13 +80,20 @@ def lmdb_errors(path: Path) -> Iterator[None]:
         ) from None
     except lmdb.DiskError:
         raise LogError(
-            f"{path}: the disk is full: make room, then run it again; what was stored is kept"
+            f"{path}: the disk is full: make room, then run it again; what was stored before is "
+            "kept"
         ) from None
     except lmdb.PanicError:
         raise LogError(
             f"{path}: an earlier write to the disk failed; close the log and open it again"
         ) from None
     except lmdb.Error as error:
+        if os.strerror(errno.EIO) in str(error):
+            # LMDB says so too where the disk is full after a part of a write.
+            raise LogError(
+                f"{path}: the disk failed, or the disk is full ({error}): see to it, then run it "
+                "again; what was stored before is kept"
+            ) from None
         # Such as a log that is closed, or open twice in one process.
         raise LogError(f"{path}: {str(error).rstrip('.')}") from None
     except _WRONG_VALUES as error:

@@ -9,6 +9,7 @@ all, and once `append` has returned they are on disk (LMDB syncs at every commit
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections import Counter
@@ -30,6 +31,7 @@ from pithgraph.merge import State
 
 LOCK_FILE: Final = "writer.lock"
 _FIRST_MAP_BYTES: Final = 64 * 1024 * 1024
+_READER_TABLE_BYTES: Final = 64 * (MAX_READERS + 2)  # a header, and a line of cache for each
 
 
 Result = TypeVar("Result")
@@ -213,9 +215,26 @@ def _prepare(folder: Path, compression: str) -> int:
             make_log(folder, compression)
         # Also of a log that is there: its maker may have been killed before this.
         sync_folder(folder)
+        _reserve_reader_table(folder)
         return (folder / DATA_FILE).stat().st_size
     except OSError as error:
         raise LogError(f"{folder}: {error.strerror}") from None
+
+
+def _reserve_reader_table(folder: Path) -> None:
+    """Give LMDB's table of readers its room on the disk. LMDB leaves holes in it and maps it: where
+    the disk is full then, the first who touches one is killed by SIGBUS. Raises OSError."""
+    path = folder / "lock.mdb"
+    if path.exists() and path.stat().st_size >= _READER_TABLE_BYTES:
+        return
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        start = os.fstat(handle).st_size
+        room = bytes(_READER_TABLE_BYTES - start)
+        if os.pwrite(handle, room, start) < len(room):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(handle)
 
 
 def _open_tables(folder: Path, environment: lmdb.Environment) -> dict[bytes, Any]:
