@@ -1,0 +1,546 @@
+"""Durability: what was reported as appended survives kills, failing calls and power losses.
+
+Every file system call of an ingest is failed in turn, by a kill, by EIO and by ENOSPC; every moment
+of it loses the power. After each the log checks clean, holds what was reported, takes the rest, and
+is the one that an undisturbed ingest makes: the same tree over the same events, the same states.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import faulting
+import signing
+from faulting import BATCH_ROWS, FAULTS, META_BYTES, SECTOR, Act, Call, Report, Run, Sync, Write
+from pithgraph.errors import LogError
+from pithgraph.fsck import Fsck
+from pithgraph.ingestion import ingest
+from pithgraph.keyring import Keyring
+from pithgraph.log import Log, LogWriter
+from pithgraph.log.reader import DATA_FILE
+from pithgraph.replaying import replay
+from signing import OTHER_PAPER, PAPER, SIGNERS, at, canonical, signed_event
+
+KEYRING = Keyring.from_value(signing.keyring_value())
+EVENTS = 4 * BATCH_ROWS
+DOCUMENTED = {0, 3, 4}  # SPEC §11, of an ingest that nobody interrupts
+
+
+def events(count: int, ballast: int = 0) -> bytes:
+    """That many valid events of all kinds and two papers, as JSON Lines, and an alias row."""
+    kinds = sorted(SIGNERS)
+    lines = [
+        canonical(
+            signed_event(
+                kinds[number % len(kinds)],
+                paper=(PAPER, OTHER_PAPER)[number % 2],
+                created_at=at(number % 60),
+                note=f"{number} " + "x" * ballast,
+            )
+        )
+        for number in range(count)
+    ]
+    alias = {"pith_number": PAPER.number, "alias_kind": "doi", "alias_value": "10.1/1"}
+    lines.append(canonical({"alias": alias | {"created_at": at(1)}}))
+    return b"".join(line + b"\n" for line in lines)
+
+
+class Input(NamedTuple):
+    """What a victim reads, and what an undisturbed ingest makes of it."""
+
+    path: Path
+    keyring: Path
+    whole: str
+
+    def command(self, log: Path, warm: Path | str = "", *more: object, **how: Any) -> list[str]:
+        """A victim that ingests this into a log."""
+        further = ("--keyring", self.keyring, "--workers", 0, *(more or (self.path,)))
+        return faulting.victim(log, warm, *further, **how)
+
+
+def make_input(folder: Path, count: int, ballast: int = 0) -> Input:
+    path, keyring = folder / "events.jsonl", folder / "keyring.json"
+    path.write_bytes(events(count, ballast))
+    keyring.write_bytes(canonical(signing.keyring_value()))
+    with LogWriter.open(folder / "undisturbed") as log:
+        ingest(log, [path], keyring=KEYRING)
+    return Input(path, keyring, summary(folder / "undisturbed"))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Input:
+    return make_input(tmp_path_factory.mktemp("input"), EVENTS)
+
+
+def summary(folder: Path) -> str:
+    """A log's size and the root of its tree, and a digest over all states."""
+    states = hashlib.sha256()
+    with Log.open(folder) as log:
+        for state in replay(log, keyring=KEYRING):
+            states.update(state.canonical)
+        with log.snapshot() as snapshot:
+            return f"{snapshot.size} {snapshot.root().hex()} {states.hexdigest()}"
+
+
+def check_clean(folder: Path, reported: int) -> int:
+    """That a log has no fault and what was reported of it; how many events it has."""
+    if not (folder / DATA_FILE).exists():
+        assert reported == 0
+        return 0
+    check = Fsck(folder, keyring=KEYRING)
+    assert list(check) == []
+    assert check.pages_skipped == ""
+    assert check.sums is not None
+    assert check.sums.events + check.sums.aliases >= reported
+    return check.sums.events
+
+
+def check_goes_on(folder: Path, reported: int, given: Input) -> None:
+    """That a log is clean, has what was reported, and that ingesting again completes it."""
+    check_clean(folder, reported)
+    with LogWriter.open(folder) as log:
+        ingest(log, [given.path], keyring=KEYRING)
+    assert summary(folder) == given.whole
+    check_clean(folder, reported)
+
+
+# --- a fault at each call --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def calls(small: Input, tmp_path_factory: pytest.TempPathFactory) -> list[Call]:
+    """The calls of an undisturbed victim."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    run = faulting.strace(
+        small.command(folder / "log", folder / "warm"), "-e", f"trace={faulting.FILE_CALLS}"
+    )
+    assert (run.code, run.reported, run.error) == (0, EVENTS + 1, "")
+    assert summary(folder / "log") == small.whole
+    assert (folder / "log" / DATA_FILE).stat().st_size > faulting.MAP_BYTES  # it has grown the map
+    return faulting.calls_of(run.trace)
+
+
+def check_fault(call: Call, fault: str, given: Input, folder: Path) -> None:
+    log = folder / "log"
+    run = faulting.faulted(call, fault, given.command(log, folder / "warm"))
+    if fault == "killed":
+        assert run.code == -signal.SIGKILL
+    else:
+        check_said(run, given, log)
+    check_goes_on(log, run.reported, given)
+    shutil.rmtree(folder)
+
+
+def check_said(run: Run, given: Input, log: Path) -> None:
+    """That a victim met an error as it should: a documented code, and a sentence with it."""
+    assert run.code in DOCUMENTED
+    assert "Traceback" not in run.error
+    if run.code == 0:
+        assert summary(log) == given.whole
+    else:
+        assert run.error.startswith(("error: ", "refused "))
+
+
+def check_faults(calls: list[Call], given: Input, folder: Path) -> None:
+    failed = []
+    for call in calls:
+        for fault in FAULTS:
+            try:
+                check_fault(call, fault, given, folder / f"{call.name}-{call.number}-{fault}")
+            except AssertionError as error:
+                failed.append(f"{fault} at {call}: {error}")
+    assert not failed, "\n\n".join(failed)
+
+
+def test_the_calls_of_an_ingest_are_those_that_are_failed(calls: list[Call]) -> None:
+    """Were the list empty, or without what writes, the tests on it would say nothing."""
+    names = {call.name for call in calls}
+    assert names >= {"openat", "flock", "ftruncate", "pwrite64", "writev", "fdatasync", "fsync"}
+    assert names >= {"mkdir", "rename", "read", "close", "mmap", "fcntl", "write"}
+    assert sum(call.name == "fdatasync" for call in calls) >= EVENTS // BATCH_ROWS
+
+
+def test_what_was_reported_survives_a_fault_where_it_hurts(
+    calls: list[Call], small: Input, tmp_path: Path
+) -> None:
+    """Quickly: the last sync and the last write of a meta page, which commit a batch."""
+    for name in ("fdatasync", "pwrite64"):
+        call = [call for call in calls if call.name == name][-1]
+        for fault in FAULTS:
+            check_fault(call, fault, small, tmp_path / f"{name}-{fault}")
+
+
+@pytest.mark.slow
+def test_a_sample_of_calls_may_fail(calls: list[Call], small: Input, tmp_path: Path) -> None:
+    check_faults(calls[::8], small, tmp_path)
+
+
+@pytest.mark.slow
+def test_every_call_may_fail(calls: list[Call], small: Input, tmp_path: Path) -> None:
+    check_faults(calls, small, tmp_path)
+
+
+def test_after_a_failed_write_of_a_meta_page_the_writer_does_not_go_on(
+    small: Input, tmp_path: Path
+) -> None:
+    """LMDB itself cannot tell then what the disk has; only a new opening can."""
+    change = """
+        open_log = LogWriter.open.__func__
+        append = LogWriter.append
+        def again(log, batch):
+            try:
+                return append(log, batch)
+            except Exception as error:
+                out(f"first: {error}")
+            return append(log, batch)
+        LogWriter.append = again
+    """
+    command = small.command(tmp_path / "log", "", change=textwrap.dedent(change))
+    traced = faulting.strace(
+        small.command(tmp_path / "plain", ""), "-e", f"trace={faulting.FILE_CALLS}"
+    )
+    last = [call for call in faulting.calls_of(traced.trace) if call.name == "pwrite64"][-1]
+    run = faulting.faulted(last, "EIO", command)
+    assert run.code == 4
+    assert run.reported == EVENTS
+    assert "an earlier write to the disk failed; close the log and open it again" in run.error
+    check_goes_on(tmp_path / "log", run.reported, small)
+
+
+# --- the order of syncs and reports ----------------------------------------------------------
+
+
+def recorded(given: Input, folder: Path, change: str = "") -> list[Act]:
+    """What a victim did to the files of `folder`/new/log, and to folders."""
+    command = given.command(folder / "new" / "log", folder / "warm", change=change)
+    run = faulting.strace(command, *faulting.RECORDED)
+    assert (run.code, run.reported) == (0, EVENTS + 1)
+    return faulting.acts_of(run.trace, folder / "new" / "log")
+
+
+@pytest.fixture(scope="module")
+def acts(small: Input, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Act], Path]:
+    """What an undisturbed victim did, and where."""
+    folder = tmp_path_factory.mktemp("recorded")
+    return recorded(small, folder), folder / "new" / "log"
+
+
+def check_order(acts: list[Act], log: Path) -> None:
+    """That everything was on the disk before it was reported, or stood in for something."""
+    unsynced: set[str] = set()
+    entries: set[Path] = set()  # folders in which something is new
+    written = reports = 0
+    for act in acts:
+        if isinstance(act, Write) and Path(act.path).name.startswith(DATA_FILE):
+            if act.offset < META_BYTES and Path(act.path).name == DATA_FILE:
+                assert act.synced
+                assert not unsynced, "a meta page is written before what it leads to is synced"
+                assert act.offset // SECTOR == (act.offset + len(act.data) - 1) // SECTOR
+            if not act.synced:
+                unsynced.add(act.path)
+            written += 1
+        elif isinstance(act, Sync):
+            unsynced.discard(act.path)
+            entries.discard(Path(act.path))
+        elif isinstance(act, faulting.Made):
+            entries.add(Path(act.path).parent)
+        elif isinstance(act, faulting.Rename):
+            assert not unsynced, "the new log is not on the disk"
+            assert not entries, "the log's folder is not on the disk"
+            entries.add(log)
+        elif isinstance(act, Report):
+            assert not unsynced, "reported before it was synced"
+            assert not entries, "reported before the file's entry was synced"
+            assert written, "nothing was written before this report"
+            written, reports = 0, reports + 1
+    assert reports == -(-(EVENTS + 1) // BATCH_ROWS)
+
+
+def test_a_batch_is_synced_before_it_is_reported(acts: tuple[list[Act], Path]) -> None:
+    check_order(*acts)
+
+
+_OPEN_WITH = """
+import lmdb
+opened = lmdb.open
+lmdb.open = lambda path, **how: opened(path, **(how | {}))
+"""
+_NO_FOLDERS = """
+from pithgraph.log import {room}
+{room}.{name} = lambda folder: None
+"""
+UNSAFE = {
+    "no sync": _OPEN_WITH.format({"sync": False}),
+    "no sync of meta pages": _OPEN_WITH.format({"metasync": False}),
+    "the log's folder is not synced": _NO_FOLDERS.format(room="writer", name="sync_folder"),
+    "its parents are not synced": _NO_FOLDERS.format(room="making", name="_sync_ancestors"),
+}
+SEEN = {
+    "no sync": "the new log is not on the disk",
+    "no sync of meta pages": "the new log is not on the disk",
+    "the log's folder is not synced": "reported before the file's entry was synced",
+    "its parents are not synced": "the log's folder is not on the disk",
+}
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_a_log_that_is_not_synced_is_seen(name: str, small: Input, tmp_path: Path) -> None:
+    unsafe = recorded(small, tmp_path, UNSAFE[name])
+    with pytest.raises(AssertionError, match=SEEN[name]):
+        check_order(unsafe, tmp_path / "new" / "log")
+
+
+def test_a_batch_that_is_not_synced_is_seen(acts: tuple[list[Act], Path]) -> None:
+    """Each sync of the data file left out, one at a time."""
+    made, log = acts
+    for number, act in enumerate(made):
+        if act == Sync(str(log / DATA_FILE)):
+            with pytest.raises(AssertionError, match="before what it leads to is synced"):
+                check_order(made[:number] + made[number + 1 :], log)
+
+
+def test_a_log_that_is_there_has_its_entry_synced_too(small: Input, tmp_path: Path) -> None:
+    """Its maker may have been killed between the renaming and the sync."""
+    log = tmp_path / "new" / "log"
+    LogWriter.open(log).close()
+    acts = recorded(small, tmp_path)
+    first = next(n for n, act in enumerate(acts) if isinstance(act, Report))
+    assert Sync(str(log)) in acts[:first]
+
+
+# --- power loss ------------------------------------------------------------------------------
+
+
+def check_power_losses(acts: list[Act], log: Path, given: Input, folder: Path, seed: int) -> int:
+    """That after a loss at any moment the log goes on; how many were tried."""
+    tried = set()
+    for disk in faulting.disks_after_power_loss(acts, log, seed):
+        identity = hashlib.sha256(repr(sorted(disk.files.items())).encode()).digest()
+        if identity in tried:
+            continue
+        tried.add(identity)
+        left = folder / f"{seed}-{len(tried)}"
+        left.mkdir()
+        for name, data in disk.files.items():
+            (left / name).write_bytes(data)
+        check_goes_on(left, disk.reported, given)
+        shutil.rmtree(left)
+    return len(tried)
+
+
+def test_a_power_loss_at_any_moment_loses_nothing_that_was_reported(
+    acts: tuple[list[Act], Path], small: Input, tmp_path: Path
+) -> None:
+    """What is assumed of the disk says `faulting.Cache`."""
+    assert check_power_losses(*acts, small, tmp_path, seed=0) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [range(1, 6), range(6, 60)], ids=["sample", "all"])
+def test_power_losses(
+    acts: tuple[list[Act], Path], small: Input, tmp_path: Path, seeds: range
+) -> None:
+    for seed in seeds:
+        assert check_power_losses(*acts, small, tmp_path, seed) > 20
+
+
+@pytest.mark.parametrize("name", ["no sync", "the log's folder is not synced"])
+def test_a_power_loss_of_a_log_that_is_not_synced_is_seen(
+    name: str, small: Input, tmp_path: Path
+) -> None:
+    log = tmp_path / "new" / "log"
+    unsafe = recorded(small, tmp_path, UNSAFE[name])
+    with pytest.raises((AssertionError, LogError)):
+        assert [check_power_losses(unsafe, log, small, tmp_path, seed) for seed in range(20)] == []
+
+
+def test_a_reader_meets_no_half_made_log(small: Input, tmp_path: Path) -> None:
+    """Killed before the renaming, an ingest leaves no log, and the next one makes it."""
+    change = "import os, signal\nos.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)"
+    log = tmp_path / "log"
+    done = subprocess.run(small.command(log, change=change), capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL
+    assert sorted(os.listdir(log)) == ["data.mdb.new", "writer.lock"]
+    with pytest.raises(LogError, match="there is no log"):
+        Log.open(log)
+    check_goes_on(log, 0, small)
+    assert sorted(os.listdir(log)) == ["data.mdb", "lock.mdb", "writer.lock"]
+
+
+# --- signals ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Input:
+    """Enough for worker processes to be started."""
+    return make_input(tmp_path_factory.mktemp("large"), 1500, ballast=3000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [20, 200], ids=["sample", "all"])
+def test_kills_at_random_moments(kills: int, large: Input, tmp_path: Path) -> None:
+    """The same log again and again, until it is complete; then another."""
+    randomly = random.Random(kills)
+    completed, log, events = 0, tmp_path / "0", 0
+    for number in range(kills):
+        workers = number % 3
+        further = ("--keyring", large.keyring, "--workers", workers, large.path)
+        with subprocess.Popen(
+            faulting.victim(log, "", *further, rows=100),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begin\n"
+            time.sleep(randomly.uniform(0, 0.5))
+            process.kill()
+            run = faulting.as_run(process.wait(), "begin\n" + process.stdout.read(), "")
+        assert run.code in (0, -signal.SIGKILL)
+        events, before = check_clean(log, run.reported), events
+        assert events >= before
+        if run.code == 0 or events == 1500:
+            completed, events = completed + 1, 0
+            check_goes_on(log, run.reported, large)
+            log = tmp_path / str(completed)
+    check_goes_on(log, 0, large)
+    assert completed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_every_finished_batch(
+    number: signal.Signals, small: Input, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    slow = "import time\nreport = ingest.Bar.update\n"
+    slow += "ingest.Bar.update = lambda *made: (report(*made), time.sleep(0.1))"
+    with subprocess.Popen(
+        small.command(log, change=slow, rows=1),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said = "".join(process.stdout.readline() for _ in range(1 + 5))
+        process.send_signal(number)
+        error = process.stderr.read()
+        code = process.wait()
+        run = faulting.as_run(code, said + process.stdout.read(), error)
+    assert run.code == 130
+    assert run.reported >= 5
+    assert run.error.strip() == (
+        "interrupted; every finished batch is in the log, run the ingest again to go on"
+    )
+    check_goes_on(log, run.reported, small)
+
+
+# --- room ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small disk of its own; as large as `fill` leaves it."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4M", "tmpfs", place], capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def fill(disk: Path, left: int) -> Path:
+    """Leave so many bytes free, by a file."""
+    status = os.statvfs(disk)
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes(status.f_bavail * status.f_frsize - left))
+    return ballast
+
+
+@pytest.mark.parametrize("left", [1024 * kilo for kilo in (0, 20, 60, 140, 180, 300)])
+def test_a_full_disk_loses_nothing_that_was_reported(left: int, small: Input, disk: Path) -> None:
+    ballast = fill(disk, left)
+    log = disk / "log"
+    done = subprocess.run(small.command(log), capture_output=True, text=True)
+    run = faulting.as_run(done.returncode, done.stdout, done.stderr)
+    if run.code:
+        assert run.code == 4
+        assert run.error.startswith(f"error: {log}: ")
+        assert re.search("No space left on device|the disk is full", run.error)
+    else:
+        assert left > 200_000
+    ballast.unlink()
+    check_goes_on(log, run.reported, small)
+
+
+# --- a reader beside the writer --------------------------------------------------------------
+
+READER = """
+import sys
+from pithgraph.log import Log
+
+with Log.open(sys.argv[1]) as log:
+    with log.snapshot() as held:
+        print(held.size, held.root().hex(), flush=True)
+        sys.stdin.readline()
+        print(held.size, held.root().hex(), sum(1 for _ in held.papers()), flush=True)
+    with log.snapshot() as fresh:
+        print(fresh.size, fresh.root().hex(), flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_reader_keeps_its_view_while_the_writer_grows_the_file(
+    small: Input, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    lines = small.path.read_bytes().splitlines(keepends=True)
+    (tmp_path / "few.jsonl").write_bytes(b"".join(lines[:5]))
+    with LogWriter.open(log, map_bytes=faulting.MAP_BYTES) as writer:
+        ingest(writer, [tmp_path / "few.jsonl"], keyring=KEYRING)
+        with subprocess.Popen(
+            [sys.executable, "-c", READER, log],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as reader:
+            assert reader.stdin is not None
+            assert reader.stdout is not None
+            held = reader.stdout.readline().split()
+            for line in lines[5:]:  # one a batch, so that many pages become free
+                (tmp_path / "one.jsonl").write_bytes(line)
+                ingest(writer, [tmp_path / "one.jsonl"], keyring=KEYRING)
+            grown = (log / DATA_FILE).stat().st_size
+            assert grown > faulting.MAP_BYTES
+            reader.stdin.write("\n")
+            reader.stdin.flush()
+            assert reader.stdout.readline().split() == [*held, "2"]
+            assert reader.stdout.readline().split() == small.whole.split()[:2]
+            # Now that nobody needs them, the pages that became free are used again.
+            more = events(3 * EVENTS).splitlines(keepends=True)[EVENTS:]
+            for line in more:
+                (tmp_path / "one.jsonl").write_bytes(line)
+                ingest(writer, [tmp_path / "one.jsonl"], keyring=KEYRING)
+            assert (log / DATA_FILE).stat().st_size <= grown
+            reader.stdin.write("\n")
+            reader.stdin.flush()
+            assert reader.wait() == 0
+    check_clean(log, 3 * EVENTS)
