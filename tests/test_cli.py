@@ -549,3 +549,22 @@ def test_every_verb_explains_itself(run) -> None:  # type: ignore[no-untyped-def
         assert done.code == 0
         assert f"pithgraph {' '.join(verb)} " in done.out  # an example
     assert run("--version").out == "pithgraph 0.1.0\n"
+
+
+def test_a_keyring_that_is_refused_makes_no_log(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    events = jsonl(tmp_path / "e.jsonl", signed_event())
+    done = run("ingest", "--log", tmp_path / "log", events, "--keyring", events)
+    assert done.code == 3
+    assert not (tmp_path / "log").exists()
+
+
+def test_output_that_finds_no_room_is_told(published: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pithgraph", "audit", published],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 3
+    assert done.stderr == "error: standard output: No space left on device\n"

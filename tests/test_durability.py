@@ -124,7 +124,9 @@ def check_goes_on(folder: Path, reported: int, given: Input) -> None:
 @pytest.fixture(scope="module")
 def calls(small: Input, tmp_path_factory: pytest.TempPathFactory) -> list[Call]:
     """The calls of an undisturbed victim."""
-    folder = tmp_path_factory.mktemp("undisturbed")
+    # As deep as those of `check_fault`: each part of a path is asked for.
+    folder = tmp_path_factory.mktemp("undisturbed") / "once"
+    folder.mkdir()
     run = faulting.strace(
         small.command(folder / "log", folder / "warm"), "-e", f"trace={faulting.FILE_CALLS}"
     )
@@ -135,6 +137,7 @@ def calls(small: Input, tmp_path_factory: pytest.TempPathFactory) -> list[Call]:
 
 
 def check_fault(call: Call, fault: str, given: Input, folder: Path) -> None:
+    folder.mkdir()
     log = folder / "log"
     run = faulting.faulted(call, fault, given.command(log, folder / "warm"))
     if fault == "killed":

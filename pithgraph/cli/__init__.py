@@ -65,7 +65,13 @@ def pithgraph() -> None:
 
 
 class OutputClosed(Exception):
-    """Whoever read our output has gone; there is nobody to tell."""
+    """Nothing more can be printed. Without a text, whoever read our output has gone, and there is
+    nobody to tell."""
+
+    @classmethod
+    def by(cls, error: OSError) -> OutputClosed:
+        """What a failed write to standard output means."""
+        return cls() if isinstance(error, BrokenPipeError) else cls(error.strerror)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -107,8 +113,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         notes = getattr(error.__cause__ or error, "__notes__", ())
         say("; ".join(("interrupted", *notes)))
         return INTERRUPTED
-    except OutputClosed:
+    except OutputClosed as error:
         _to_nowhere(sys.stdout)
+        if str(error):
+            say(f"error: standard output: {error}")
         return REFUSED
     except PithgraphError as error:
         say(f"error: {error}")
@@ -133,8 +141,8 @@ def out(text: str) -> None:
     """One line of a result, on standard output."""
     try:
         click.echo(printable(text))
-    except OSError:
-        raise OutputClosed from None
+    except OSError as error:
+        raise OutputClosed.by(error) from None
 
 
 def out_bytes(data: bytes) -> None:
@@ -142,8 +150,8 @@ def out_bytes(data: bytes) -> None:
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    except OSError:
-        raise OutputClosed from None
+    except OSError as error:
+        raise OutputClosed.by(error) from None
 
 
 def say(text: str, *, start: str = "", end: str = "\n") -> None:
