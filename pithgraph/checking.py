@@ -30,7 +30,7 @@ from pithgraph.merge import State
 from pithgraph.merging import Merging
 from pithgraph.merkle import EMPTY_EDGE, Edge, extend
 from pithgraph.ordinary import EventClass, cut
-from pithgraph.validation import Facts, establish
+from pithgraph.validation import Facts, ReceiptTrial, Trial, establish
 
 # What reading a damaged row may raise.
 BAD_ROW: Final = (PithgraphError, msgspec.MsgspecError, struct.error, ValueError)
@@ -74,7 +74,8 @@ class Check:
 
     Cached states that were computed under this keyring are merged anew. With `deep`, ids, payloads
     and signatures are established anew, and compared with what is stored. `progress` is told how
-    many events were read.
+    many events were read. Iterating raises LogError where the log's compression is not known, or
+    not installed: then no event can be read.
     """
 
     def __init__(
@@ -101,6 +102,12 @@ class Check:
         return Sums(**self._counted, untried=self._untried)
 
     def __iter__(self) -> Iterator[Finding]:
+        try:
+            _ = self._snapshot.codec
+        except layout.BrokenSeal:
+            detail = "the dictionary is not what was written; without it no event can be read"
+            yield Finding("meta", "dictionary", detail)
+            return
         sound = True
         for check in (self._events, self._papers):
             for finding in check():
@@ -157,18 +164,26 @@ class Check:
         key = layout.paper_key(parse_pith_number(event.subject))
         key += layout.merge_order(event) + position
         if (found := snapshot.raw(b"by_paper", key)) != layout.index_value(row.location, link):
-            yield Finding("by_paper", key.hex(), _other(f"the event at {where}", found))
+            yield Finding("by_paper", place(key), _other(f"the event at {where}", found))
 
     def _facts(self, position: int, event: Event, stored: Facts) -> Iterator[Finding]:
         fresh = establish(event, self._keyring)
-        again = establish(event, self._keyring, stored)
+        # Of a malformed event nothing is established; what was stored is never asked.
+        again = stored if event.view is None else establish(event, self._keyring, stored)
         if again == fresh:
             return
         if _without_foreign_trials(again, self._keyring) == fresh:
             self._untried += 1
             return
-        where = f"position {position}"
-        yield Finding("events", where, f"its facts are stored as {stored}, and are {fresh}")
+        facts = (
+            (name, getattr(again, name), getattr(fresh, name)) for name in Facts.__struct_fields__
+        )
+        detail = "; ".join(
+            f"{name} is stored as {_shown(told)}, and is {_shown(right)}"
+            for name, told, right in facts
+            if told != right
+        )
+        yield Finding("events", f"position {position}", detail)
 
     def _tiles(self, leaves: list[bytes]) -> Iterator[Finding]:
         self._edge, tiles = extend(self._edge, leaves)
@@ -190,7 +205,7 @@ class Check:
                 sizes[bytes([level]) + number.to_bytes(8, "big")] = 32 * width
             hashes, level = hashes // 256, level + 1
         for key, value in self._snapshot.rows(b"tiles"):
-            if len(value) != sizes.get(key, 0):
+            if len(value) != sizes.get(key):
                 yield Finding("tiles", key.hex(), "it has other hashes than the events give")
 
     def _papers(self) -> Iterator[Finding]:
@@ -206,11 +221,14 @@ class Check:
                 layout.unsealed(paper, value)
                 counters = layout.read_counters(value)
             except BAD_ROW as error:
-                yield Finding("papers", paper.hex(), f"the counters are damaged: {error}")
+                yield Finding("papers", place(paper), f"the counters are damaged: {error}")
                 continue
             if [counters.events, counters.aliases] != counts:
-                detail = f"the counters are {counters}, the indexes have {counts}"
-                yield Finding("papers", paper.hex(), detail)
+                detail = (
+                    f"{counters.events} events and {counters.aliases} alias rows are counted, the "
+                    f"indexes have {counts[0]} and {counts[1]}"
+                )
+                yield Finding("papers", place(paper), detail)
         for index in indexes:
             yield from index.before(None)
 
@@ -228,7 +246,7 @@ class Check:
             position = layout.position_of_index(key)
             event = _event_at(snapshot, position) if position < size else None
             if event is None or key[:-POSITION_BYTES] != _place_of(event):
-                yield Finding("by_paper", key.hex(), "it leads to no event, or to another")
+                yield Finding("by_paper", place(key), "it leads to no event, or to another")
 
     # --- what nothing else can give ---
 
@@ -239,7 +257,7 @@ class Check:
             try:
                 layout.read_packed_class(layout.unsealed(key, value))
             except BAD_ROW as error:
-                yield Finding("classes", key.hex(), str(error))
+                yield Finding("classes", str(int.from_bytes(key, "big")), str(error))
         for number in sorted(numbers ^ (self._used - {layout.NO_CLASS})):
             what = "no event has it" if number in numbers else "it is missing"
             yield Finding("classes", str(number), what)
@@ -252,12 +270,12 @@ class Check:
                 paper = layout.paper_of(key)
                 parse_pith_number(str(paper))
             except BAD_ROW as error:
-                yield Finding("aliases", key.hex(), str(error))
+                yield Finding("aliases", place(key), str(error))
                 continue
             right = layout.alias_key(paper, alias.kind, alias.value, alias.created_at)
             late = alias.position > self._counted["events"]
             if key != right or late or alias_time(alias.created_at) is None:
-                yield Finding("aliases", key.hex(), f"it cannot be what was written: {alias}")
+                yield Finding("aliases", place(key), f"it cannot be what was written: {alias}")
 
     def _refused(self) -> Iterator[Finding]:
         numbers = set()
@@ -279,11 +297,11 @@ class Check:
                 state = layout.read_state_value(key, value)
                 paper = parse_pith_number(state.pith_number)
             except BAD_ROW as error:
-                yield Finding("states", key.hex(), str(error))
+                yield Finding("states", place(key), str(error))
                 continue
             right = layout.state_key(paper, state.keyring_sha256, state.assurance)
             if key != right or state.state_sha256 != digest(state.hashed):
-                yield Finding("states", key.hex(), "it cannot be what was written")
+                yield Finding("states", place(key), "it cannot be what was written")
             elif state.keyring_sha256 == self._keyring.sha256:
                 yield from self._state(key, state)
 
@@ -292,27 +310,26 @@ class Check:
         try:
             merged = Merging(self._snapshot, self._keyring, state.assurance).state(paper)
         except BAD_ROW as error:
-            yield Finding("states", key.hex(), f"it cannot be merged again: {error}")
+            yield Finding("states", place(key), f"it cannot be merged again: {error}")
             return
         if merged != state:
-            yield Finding("states", key.hex(), "the events of its paper merge to another state")
+            yield Finding("states", place(key), "the events of its paper merge to another state")
 
     def _meta(self) -> Iterator[Finding]:
         for name in sorted(set(self._snapshot.tables()) ^ set(layout.TABLES)):
             yield Finding("meta", repr(name), "a table is missing, or pithgraph has none such")
-        for name, value in self._snapshot.rows(b"meta"):
+        for name, _ in self._snapshot.rows(b"meta"):
             if name not in _META:
                 yield Finding("meta", repr(name), "pithgraph has no such row")
-            elif name == DICTIONARY:
-                try:
-                    layout.unsealed(name, value)
-                except BAD_ROW as error:
-                    yield Finding("meta", repr(name), str(error))
+        stated = self._snapshot.raw(b"meta", b"format")
+        if stated != b"%d" % layout.FORMAT:
+            yield Finding("meta", "format", f"it is {stated!r}, not {layout.FORMAT}")
         for name in _COUNTERS:
             counted = self._counted[name.decode()]
             stored = self._snapshot.raw(b"meta", name)
             if (stored or b"0") != b"%d" % counted:
-                yield Finding("meta", repr(name), f"{stored!r} is stored, there are {counted}")
+                detail = f"{stored!r} is stored, there are {counted}"
+                yield Finding("meta", name.decode(), detail)
 
 
 class _PaperRows:
@@ -335,7 +352,7 @@ class _PaperRows:
         """Pass over the papers that come before one; without one, all that are left."""
         while self._paper is not None and (paper is None or self._paper < paper):
             detail = f"it has no counters, but rows in {self._table}: {self._count}"
-            yield Finding("papers", self._paper.hex(), detail)
+            yield Finding("papers", place(self._paper), detail)
             self._advance()
 
     def count(self, paper: bytes) -> int:
@@ -385,9 +402,14 @@ def read_row(
 ) -> StoredRow:
     """What an event's stored bytes give."""
     content = stored
+    number = location.class_number
+    try:
+        event_class: EventClass | None = snapshot.class_of(number)
+    except BAD_ROW as error:
+        fault = f"the row is damaged: class {number}: {error}"
+        return StoredRow(position, location, content, None, None, fault)
     try:
         content = snapshot.codec.decompress(stored)
-        event_class: EventClass | None = snapshot.class_of(location.class_number)
         canonical, facts = layout.read_content(content, event_class)
         event = Event.from_bytes(canonical)
         if event.canonical != canonical:
@@ -410,6 +432,25 @@ def _place_of(event: Event) -> bytes:
 
 def _other(what: str, found: bytes | None) -> str:
     return f"{what} has no entry" if found is None else f"the entry is not that of {what}"
+
+
+def place(key: bytes) -> str:
+    """A key for a person: the Pith Number that it begins with, the rest in hex."""
+    try:
+        name = str(parse_pith_number(layout.name_of(key[:PAPER_BYTES])))
+    except BAD_ROW:
+        return key.hex()
+    return f"{name} {key[PAPER_BYTES:].hex()}".rstrip()
+
+
+def _shown(fact: object) -> str:
+    """A fact for a person: keys by the beginning of their digests, as hex."""
+    if isinstance(fact, Trial):
+        verdict = "verified" if fact.verified else "not verified"
+        return f"{verdict} under key {fact.key_sha256.hex()[:32]}"
+    if isinstance(fact, ReceiptTrial):
+        return f"of key {fact.key_id!r}, {_shown(fact.trial)}"
+    return "nothing" if fact is None else repr(fact)
 
 
 def _without_foreign_trials(facts: Facts, keyring: Keyring) -> Facts:

@@ -51,7 +51,7 @@ SHELL = {
         "log",
         "merging",
     ),
-    *("cutting", "preparing", "replaying", "sources", "testing", "workers"),
+    *("cutting", "preparing", "repairing", "replaying", "sources", "testing", "workers"),
 }
 
 # Whatever else the core may import: nothing here reads a file, a clock, the network, the
