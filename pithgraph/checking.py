@@ -29,7 +29,7 @@ from pithgraph.log.reader import COMPRESSION, DICTIONARY, Snapshot
 from pithgraph.merge import State
 from pithgraph.merging import Merging
 from pithgraph.merkle import EMPTY_EDGE, Edge, extend
-from pithgraph.ordinary import EventClass, cut
+from pithgraph.ordinary import Cut, EventClass, cut
 from pithgraph.validation import Facts, ReceiptTrial, Trial, establish
 
 # What reading a damaged row may raise.
@@ -157,7 +157,7 @@ class Check:
         event_class = snapshot.class_of(row.location.class_number)
         parts = None
         if event_class is not None:
-            parts = cut(event, event_class)
+            parts = _parts(event, event_class)
             if parts is None or layout.ordinary_content(parts) != row.content:
                 yield Finding("events", where, "the row is not the one that its event is cut to")
         link = layout.NO_LINK if parts is None else layout.link_of(parts)
@@ -168,8 +168,10 @@ class Check:
 
     def _facts(self, position: int, event: Event, stored: Facts) -> Iterator[Finding]:
         fresh = establish(event, self._keyring)
-        # Of a malformed event nothing is established; what was stored is never asked.
-        again = stored if event.view is None else establish(event, self._keyring, stored)
+        # Nothing is established about a malformed event, and no receipt where there is none: what
+        # was stored of them is never asked.
+        asked = event.view is not None and (stored.receipt is None) == (fresh.receipt is None)
+        again = establish(event, self._keyring, stored) if asked else stored
         if again == fresh:
             return
         if _without_foreign_trials(again, self._keyring) == fresh:
@@ -309,7 +311,7 @@ class Check:
         paper = parse_pith_number(state.pith_number)
         try:
             merged = Merging(self._snapshot, self._keyring, state.assurance).state(paper)
-        except BAD_ROW as error:
+        except (*BAD_ROW, AssertionError) as error:  # facts that no event has are against all rules
             yield Finding("states", place(key), f"it cannot be merged again: {error}")
             return
         if merged != state:
@@ -420,8 +422,19 @@ def read_row(
 
 
 def _event_at(snapshot: Snapshot, position: int) -> Event | None:
+    """The event of a row, if it is one."""
     try:
-        return snapshot.event_at(position).event
+        return Event.from_bytes(snapshot.event_at(position).event.canonical)
+    except BAD_ROW:
+        return None
+
+
+def _parts(event: Event, event_class: EventClass) -> Cut | None:
+    """An event cut, if it can be: of a damaged row it may be any event."""
+    if event.view is None or event.view.signature is None:
+        return None
+    try:
+        return cut(event, event_class)
     except BAD_ROW:
         return None
 

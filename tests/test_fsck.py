@@ -5,23 +5,34 @@ on the command line. A check that is taken out must be missed by one of these.
 """
 
 import functools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import msgspec
 import pytest
 
+import pithgraph.fsck
 from damage import OTHER_RING, RING, Damage, Patient, build
 from pithgraph import checking
 from pithgraph.checking import Check, Finding
 from pithgraph.errors import LogError
 from pithgraph.events import Event
-from pithgraph.log import layout
+from pithgraph.fsck import PAGES, Fsck
+from pithgraph.log import Log, LogWriter, layout
 from pithgraph.log.reader import Snapshot
 from pithgraph.ordinary import EventClass
-from pithgraph.validation import Facts, Trial
+from pithgraph.validation import Facts, ReceiptTrial, Trial
 from planting import Fault, plant
+from signing import keyring_value
 
 # What a damage of a table is found in: the table, or what depends on it.
 FOUND_IN = {
@@ -210,6 +221,43 @@ def resealed_facts(patient: Patient, change: Callable[[Facts], Facts]) -> Iterat
             offset = start + length
 
 
+def test_facts_that_no_event_has_are_no_traceback(plain: Patient) -> None:
+    """A receipt of a key of the keyring, tried under another, of events that have none."""
+    (entry, *_) = RING.keys
+    trial = Trial(b"\0" * 32, True)
+    receipt = ReceiptTrial(entry.key_id, entry.fingerprint, trial)
+    tried = 0
+    for key, block in plain.rows[b"events"]:
+        offset = 0
+        made = bytearray()
+        while offset < len(block):
+            number, length = layout.read_header(block, offset)
+            start = offset + layout.HEADER_BYTES
+            content = block[start : start + length]
+            if number == layout.NO_CLASS:
+                canonical, facts = layout.read_content(content, None)
+                facts = msgspec.structs.replace(facts, receipt=receipt)
+                content = layout.other_content(canonical, facts)
+                tried += 1
+            made += layout.block_header(number, content) + content
+            offset = start + length
+        if made != block:
+            with plain.damaged(Damage(b"events", ((key, bytes(made)),), "")) as snapshot:
+                found = {(one.table, one.where) for one in Check(snapshot, RING, deep=True)}
+            assert any(table == "events" for table, _ in found)
+    assert tried > 3
+
+
+def test_a_class_of_another_type_is_no_traceback(plain: Patient) -> None:
+    """Rows joined by the class of others: they give no event, or one that is malformed."""
+    classes = dict(plain.rows[b"classes"])
+    for key in classes:
+        for value in classes.values():
+            packed = layout.sealed(key, value[16:])
+            if packed != classes[key]:
+                assert first_finding(plain, Damage(b"classes", ((key, packed),), "")) is not None
+
+
 def verified(facts: Facts) -> Facts:
     signature = facts.signature
     if signature is None or signature.verified:
@@ -370,3 +418,166 @@ def test_a_check_that_is_taken_out_is_missed(
         for damage in damages
         if damage.table == table
     )
+
+
+# --- pages, and the command line
+
+
+def fsck(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, as a user runs it."""
+    ring = folder.parent / "keyring.json"
+    ring.write_text(json.dumps(keyring_value()))
+    command = [sys.executable, "-m", "pithgraph", "fsck", "--log", os.fspath(folder)]
+    return subprocess.run(
+        [*command, "--keyring", os.fspath(ring), *options],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    build(tmp_path / "log")
+    return tmp_path / "log"
+
+
+def dump(folder: Path) -> Any:
+    with Log.open(folder) as log, log.snapshot() as snapshot:
+        return {table: list(snapshot.rows(table)) for table in layout.TABLES}
+
+
+def check_pages_are_checked(folder: Path, changes: list[Callable[[bytes], bytes]]) -> None:
+    """Findings, a LogError, or nothing and the very same content; this process stays alive."""
+    data = (folder / "data.mdb").read_bytes()
+    right = dump(folder)
+    found = 0
+    for change in changes:
+        (folder / "data.mdb").write_bytes(change(data))
+        try:
+            findings = list(Fsck(folder, keyring=RING))
+        except LogError:
+            found += 1
+            continue
+        found += bool(findings)
+        if not findings:
+            assert dump(folder) == right
+    assert found > len(changes) / 20
+    (folder / "data.mdb").write_bytes(data)
+
+
+def flipping(offset: int, mask: int) -> Callable[[bytes], bytes]:
+    def flip(data: bytes) -> bytes:
+        at = offset % len(data)
+        return data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :]
+
+    return flip
+
+
+def random_flips(count: int) -> list[Callable[[bytes], bytes]]:
+    chance = random.Random(7)
+    return [flipping(chance.randrange(2**30), chance.randrange(1, 256)) for _ in range(count)]
+
+
+def test_flipped_bytes_of_the_file_in_a_sample(log: Path) -> None:
+    check_pages_are_checked(log, random_flips(60))
+
+
+@pytest.mark.slow
+def test_flipped_bytes_of_the_file_in_a_larger_sample(log: Path) -> None:
+    check_pages_are_checked(log, random_flips(1500))
+
+
+def test_a_file_that_is_cut(log: Path) -> None:
+    size = (log / "data.mdb").stat().st_size
+    cuts = [lambda data, end=end: data[:end] for end in range(0, size, 5 * 4096)]
+    check_pages_are_checked(log, cuts)
+
+
+def test_the_death_of_the_process_that_reads_is_a_finding(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(pipe: Any, *_: object) -> None:
+        pipe.send(Finding("events", "position 0", "seen before"))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    real = pithgraph.fsck.multiprocessing.get_context
+    monkeypatch.setattr(pithgraph.fsck.multiprocessing, "get_context", lambda _: real("fork"))
+    monkeypatch.setattr(pithgraph.fsck, "_send_rows", die)
+    monkeypatch.setattr(
+        pithgraph.fsck, "check_pages", lambda _: [Finding(PAGES, "data.mdb", "damaged")]
+    )
+    check = Fsck(log, keyring=RING)
+    *_, before, last = check
+    assert before.detail == "seen before"
+    assert last == Finding(
+        PAGES, "data.mdb", f"reading the rows ended the process, by signal {signal.SIGKILL.value}"
+    )
+    assert check.sums is None
+
+
+def test_while_somebody_writes_pages_are_not_checked(log: Path) -> None:
+    with LogWriter.open(log):
+        done = fsck(log, "--json")
+    *findings, sums = map(json.loads, done.stdout.splitlines())
+    assert findings == []
+    assert sums["pages_checked"] is False
+    assert "pages not checked" in done.stderr
+    assert done.returncode == 0
+
+
+def test_a_sound_log_on_the_command_line(log: Path) -> None:
+    done = fsck(log, "--deep")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("findings: 0\n")
+
+
+def test_damages_on_the_command_line(log: Path) -> None:
+    patient = Patient(log)
+    patient.keep(*(next(iter(patient.edits(table))) for table in (b"by_paper", b"refused")))
+    patient.close()
+    done = fsck(log)
+    assert done.returncode == 4
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("by_paper  pith:2024:") for line in lines)
+    assert any(line.startswith("meta  refused  b'2' is stored") for line in lines)
+    repaired = fsck(log, "--repair")
+    assert repaired.returncode == 0
+    assert "the Merkle tree is that of before" in repaired.stdout
+    assert fsck(log, "--deep").returncode == 0
+
+
+def test_a_repair_says_where_the_bytes_are_and_what_no_longer_holds(log: Path) -> None:
+    patient = Patient(log)
+    (key, block) = patient.rows[b"events"][0]
+    patient.keep(Damage(b"events", ((key, block[:100] + b"?" + block[101:]),), ""))
+    patient.close()
+    done = fsck(log, "--repair")
+    assert done.returncode == 0
+    assert os.fspath(log / "set-aside-1.jsonl") in done.stdout
+    assert "from position 0 on the events are others than before" in done.stdout
+    assert "restore it instead" in done.stdout
+
+
+def test_a_folder_without_a_log(tmp_path: Path) -> None:
+    for options in ((), ("--repair",)):
+        done = fsck(tmp_path / "nothing", *options)
+        assert done.returncode == 4
+        assert "there is no log" in done.stderr
+
+
+def test_tables_of_lmdb_itself(log: Path, tmp_path: Path) -> None:
+    """One that is missing, and one that is none of pithgraph's."""
+    for name in layout.TABLES:
+        shutil.copytree(log, tmp_path / "copy")
+        with lmdb.open(os.fspath(tmp_path / "copy"), max_dbs=20) as environment:
+            table = environment.open_db(name, create=False)
+            with environment.begin(write=True) as transaction:
+                transaction.drop(table, delete=True)
+        with pytest.raises(LogError):
+            list(Fsck(tmp_path / "copy", keyring=RING))
+        shutil.rmtree(tmp_path / "copy")
+    with lmdb.open(os.fspath(log), max_dbs=20) as environment:
+        environment.open_db(b"events2")
+    (found,) = Fsck(log, keyring=RING)
+    assert (found.table, found.where) == ("meta", "b'events2'")
