@@ -9,6 +9,7 @@ import click
 from pithgraph.cli import FINE, LOG, options, out, say
 from pithgraph.cli.progress import EVENTS, Bar
 from pithgraph.fsck import Fsck
+from pithgraph.repairing import repair
 from pithgraph.sources import load_keyring
 
 
@@ -20,18 +21,31 @@ from pithgraph.sources import load_keyring
     help="Establish ids, payloads and signatures anew, and compare with what is stored. Only this "
     "finds edits of what a replay trusts.",
 )
+@click.option(
+    "--repair",
+    "repairs",
+    is_flag=True,
+    help="Make the log anew from the rows of its events, and put it in the place of the old one. "
+    "What is damaged is set aside in a file of the log's folder. Restore a backup where there is "
+    "one.",
+)
 @options.keyring
 @options.json_lines
-def command(log_path: str, deep: bool, keyring_path: str | None, as_json: bool) -> int:
+def command(
+    log_path: str, deep: bool, repairs: bool, keyring_path: str | None, as_json: bool
+) -> int:
     """Check a log: pages, rows, indexes, counters, the Merkle tree, cached states.
 
     Every row is hashed again and every index entry followed both ways. What is found is named, a
-    line each, and the exit code is 4. The log is not changed.
+    line each, and the exit code is 4. Without --repair the log is not changed; with it, the log is
+    made anew first, and then checked.
 
     \b
     pithgraph fsck --log my-log --deep
     """
     found = 0
+    if repairs:
+        _repair(log_path, keyring_path, as_json)
 
     with Bar("fsck", lambda: None, EVENTS, beside_results=True) as bar:
         check = Fsck(
@@ -60,3 +74,30 @@ def command(log_path: str, deep: bool, keyring_path: str | None, as_json: bool) 
         if sums is not None and sums.untried:
             say(f"{sums.untried} events rest on keys that this keyring has not: name theirs")
     return LOG if found else FINE
+
+
+def _repair(log_path: str, keyring_path: str | None, as_json: bool) -> None:
+    with Bar("repair", lambda: None, EVENTS) as bar:
+        done = repair(
+            log_path,
+            keyring=load_keyring(keyring_path),
+            progress=lambda taken: bar.update(taken, taken),
+        )
+    if as_json:
+        aside = None if done.aside is None else str(done.aside)
+        out(json.dumps({"repaired": done._asdict() | {"aside": aside}}))
+        return
+    out(
+        f"repaired: {done.events} events, {done.aliases} alias rows, {done.refused} refused; "
+        f"facts established anew: {done.established}; set aside: {done.set_aside}"
+    )
+    if done.aside is not None:
+        out(f"what was set aside, with its bytes: {done.aside}")
+    if done.moved is None:
+        out("every event is at its position: the Merkle tree is that of before")
+    else:
+        out(
+            f"from position {done.moved} on the events are others than before, so the Merkle tree "
+            "is another, and checkpoints of more than so many events no longer hold. If there is "
+            "a backup, restore it instead."
+        )

@@ -240,11 +240,16 @@ def read_content(content: bytes, event_class: EventClass | None) -> tuple[bytes,
     if event_class is not None:
         row_end = len(content) - seal_length(event_class)
         return join(Cut(event_class, content[:row_end], content[row_end:])), event_class.facts
-    (length,) = _FACTS_LENGTH.unpack_from(content)
-    end = _FACTS_LENGTH.size + length
-    canonical = content[end:]
-    facts = unsealed(canonical, content[_FACTS_LENGTH.size : end])
+    canonical = canonical_of(content)
+    facts = unsealed(canonical, content[_FACTS_LENGTH.size : len(content) - len(canonical)])
     return canonical, _FACTS_DECODER.decode(facts)
+
+
+def canonical_of(content: bytes) -> bytes:
+    """The canonical bytes in the content of an event without a class, whatever became of its facts.
+    Raises struct.error."""
+    (length,) = _FACTS_LENGTH.unpack_from(content)
+    return content[_FACTS_LENGTH.size + length :]
 
 
 def block_header(class_number: int, content: bytes) -> bytes:

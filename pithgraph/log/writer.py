@@ -30,6 +30,8 @@ from pithgraph.log.reader import DATA_FILE, MAX_READERS, Log, lmdb_errors
 from pithgraph.merge import State
 
 LOCK_FILE: Final = "writer.lock"
+# Where a repair makes the new log; what a killed one left, the next removes.
+REPAIR_FOLDER: Final = "repair.tmp"
 _FIRST_MAP_BYTES: Final = 64 * 1024 * 1024
 _READER_TABLE_BYTES: Final = 64 * (MAX_READERS + 2)  # a header, and a line of cache for each
 
@@ -168,7 +170,7 @@ def writer_lock(folder: Path) -> Iterator[None]:
 
 
 # A data file that was not there a moment ago is another writer's, which the lock will name.
-_OWN_FILES: Final = frozenset({LOCK_FILE, "lock.mdb", DATA_FILE, NEW_FILE})
+_OWN_FILES: Final = frozenset({LOCK_FILE, "lock.mdb", DATA_FILE, NEW_FILE, REPAIR_FOLDER})
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -1,0 +1,254 @@
+"""A repair makes a sound log of a damaged one, keeps every event that is sound, and sets aside the
+rest with its bytes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from damage import RING, Damage, Patient, build
+from pithgraph import repairing
+from pithgraph.checking import Check
+from pithgraph.errors import LogError
+from pithgraph.log import Log, LogWriter, layout
+from pithgraph.repairing import Repaired, repair
+from pithgraph.replaying import replay
+from pithgraph.validation import ASSURANCES
+
+DERIVED = (b"by_digest", b"by_paper", b"papers", b"tiles", b"states")
+CANNOT_BE_READ = (b"format", b"compression", b"dictionary")
+
+
+class Said:
+    """What a log says: its events, the facts of each, its rows, its states."""
+
+    def __init__(self, folder: Path) -> None:
+        with Log.open(folder) as log:
+            with log.snapshot() as snapshot:
+                assert list(Check(snapshot, RING)) == []
+                stored = [snapshot.event_at(n) for n in range(snapshot.size)]
+                self.events = [one.event.canonical for one in stored]
+                self.facts = [one.facts for one in stored]
+                self.aliases = list(snapshot.rows(b"aliases"))
+                self.refused = list(snapshot.rows(b"refused"))
+                self.papers = list(snapshot.rows(b"papers"))
+                self.root = snapshot.root()
+            self.states = [
+                [state.canonical for state in replay(log, keyring=RING, assurance=assurance)]
+                for assurance in ASSURANCES
+            ]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Said) and vars(self) == vars(other)
+
+
+@pytest.fixture(scope="module", params=["plain", "compressed"])
+def sound(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Path:
+    folder: Path = tmp_path_factory.mktemp(request.param)
+    build(folder, compressed=request.param == "compressed")
+    return folder
+
+
+def damaged(sound: Path, folder: Path, *damages: Damage) -> Path:
+    shutil.copytree(sound, folder)
+    patient = Patient(folder)
+    patient.keep(*damages)
+    patient.close()
+    return folder
+
+
+def sample(sound: Path, table: bytes, count: int) -> list[Damage]:
+    patient = Patient(sound)
+    damages = [*patient.flips(table), *patient.edits(table), *patient.resealed()]
+    patient.close()
+    damages = [damage for damage in damages if damage.table == table]
+    return random.Random(table).sample(damages, min(count, len(damages)))
+
+
+def set_aside(done: Repaired) -> list[dict[str, Any]]:
+    if done.aside is None:
+        assert done.set_aside == 0
+        return []
+    rows = [json.loads(line) for line in done.aside.read_text().splitlines()]
+    assert len(rows) == done.set_aside
+    return rows
+
+
+def test_a_sound_log_stays_what_it_is(sound: Path, tmp_path: Path) -> None:
+    folder = damaged(sound, tmp_path / "log")
+    done = repair(folder, keyring=RING)
+    assert (done.set_aside, done.aside, done.moved, done.established) == (0, None, None, 0)
+    assert Said(folder) == Said(sound)
+    assert sorted(os.listdir(folder)) == ["data.mdb", "lock.mdb", "writer.lock"]
+
+
+@pytest.mark.parametrize("table", [name.decode() for name in layout.TABLES])
+def test_each_of_a_sample_of_damages_is_repaired(sound: Path, tmp_path: Path, table: str) -> None:
+    name = table.encode()
+    before = Said(sound)
+    for number, damage in enumerate(sample(sound, name, 8)):
+        folder = damaged(sound, tmp_path / str(number), damage)
+        if name == b"meta" and damage.changes[0][0] in CANNOT_BE_READ:
+            continue
+        done = repair(folder, keyring=RING)
+        after = Said(folder)
+        rows = set_aside(done)
+        if name in DERIVED or name in (b"classes", b"meta"):
+            assert done.moved is None, damage.what
+            assert after.events == before.events, damage.what
+            assert after.root == before.root
+            assert after.states == before.states
+            assert {row["table"] for row in rows} <= {name.decode()}
+        elif name == b"events":
+            kept = iter(before.events)
+            assert all(event in kept for event in after.events), damage.what
+            assert after.events, damage.what
+            if after.events != before.events:
+                assert done.moved is not None, damage.what
+                assert before.events[: done.moved] == after.events[: done.moved]
+                assert after.root != before.root
+        else:
+            assert after.events == before.events
+            lost = {key for key, _ in getattr(before, table)} - {
+                key for key, _ in getattr(after, table)
+            }
+            assert len(lost) <= 2
+        shutil.rmtree(folder)
+
+
+def blocks(folder: Path) -> Iterator[tuple[bytes, bytes]]:
+    with Log.open(folder) as log, log.snapshot() as snapshot:
+        yield from snapshot.rows(b"events")
+
+
+def test_one_event_is_set_aside_with_its_bytes(sound: Path, tmp_path: Path) -> None:
+    before = Said(sound)
+    (key, block), *_ = blocks(sound)
+    _, length = layout.read_header(block)
+    at = layout.HEADER_BYTES + length // 2
+    broken = block[:at] + bytes([block[at] ^ 1]) + block[at + 1 :]
+    folder = damaged(sound, tmp_path / "log", Damage(b"events", ((key, broken),), ""))
+    done = repair(folder, keyring=RING)
+    assert done.moved == 0
+    assert Said(folder).events == before.events[1:]
+    (row,) = set_aside(done)
+    assert (row["table"], row["key"]) == ("events", key.hex())
+    assert base64.b64decode(row["bytes"]) == broken[: layout.HEADER_BYTES + length]
+
+
+def test_behind_a_damaged_length_events_are_found_by_the_index(sound: Path, tmp_path: Path) -> None:
+    before = Said(sound)
+    (key, block), *_ = blocks(sound)
+    header = block[:5] + bytes([block[5] ^ 1])
+    folder = damaged(sound, tmp_path / "log", Damage(b"events", ((key, header + block[6:]),), ""))
+    done = repair(folder, keyring=RING)
+    assert Said(folder).events == before.events
+    assert done.moved is None
+
+
+def test_without_any_class_every_event_is_recognised(sound: Path, tmp_path: Path) -> None:
+    """Each row names its signer, and the facts are established anew."""
+    with Log.open(sound) as log, log.snapshot() as snapshot:
+        keys = [key for key, _ in snapshot.rows(b"classes")]
+    damage = Damage(b"classes", tuple((key, None) for key in keys), "")
+    folder = damaged(sound, tmp_path / "log", damage)
+    done = repair(folder, keyring=RING)
+    assert done.established > 15
+    assert Said(folder) == Said(sound)
+
+
+def test_a_block_under_a_wrong_key_goes_back_to_its_place(sound: Path, tmp_path: Path) -> None:
+    before = Said(sound)
+    (key, block), *_ = blocks(sound)
+    for number, other in enumerate((b"\x01" + key[1:], key[:-1] + b"\xff", b"\0")):
+        damage = Damage(b"events", ((key, None), (other, block)), "")
+        folder = damaged(sound, tmp_path / str(number), damage)
+        assert repair(folder, keyring=RING).moved is None
+        assert Said(folder) == before
+
+
+class Killed(BaseException):
+    """As a signal that nobody catches, but for the finally clauses."""
+
+
+@pytest.mark.parametrize("where", ["fsync", "replace", "_check", "_sync"])
+def test_a_repair_that_breaks_off_leaves_the_log(
+    sound: Path, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Said(sound)
+    for error in (Killed(), OSError(28, "No space left on device")):
+        folder = damaged(sound, tmp_path / type(error).__name__)
+
+        def fail(*_: object, error: BaseException = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            owner = repairing if where.startswith("_") else os
+            patch.setattr(owner, where, fail)
+            expected = Killed if isinstance(error, Killed) else LogError
+            with pytest.raises(expected):
+                repair(folder, keyring=RING)
+        assert Said(folder) == before
+        assert sorted(os.listdir(folder)) == ["data.mdb", "lock.mdb", "writer.lock"]
+
+
+def test_what_a_killed_repair_left_is_removed(sound: Path, tmp_path: Path) -> None:
+    folder = damaged(sound, tmp_path / "log")
+    (folder / "repair.tmp").mkdir()
+    (folder / "repair.tmp" / "data.mdb").write_bytes(b"half a log")
+    repair(folder, keyring=RING)
+    assert not (folder / "repair.tmp").exists()
+    assert Said(folder) == Said(sound)
+
+
+def test_a_log_that_somebody_writes_to_is_not_repaired(sound: Path, tmp_path: Path) -> None:
+    folder = damaged(sound, tmp_path / "log")
+    with LogWriter.open(folder), pytest.raises(LogError, match="is writing to this log"):
+        repair(folder, keyring=RING)
+    with pytest.raises(LogError, match="there is no log"):
+        repair(tmp_path / "nothing", keyring=RING)
+
+
+def test_a_reader_goes_on_with_the_old_log(sound: Path, tmp_path: Path) -> None:
+    folder = damaged(sound, tmp_path / "log")
+    reader = os.open(folder / "data.mdb", os.O_RDONLY)
+    before = os.fstat(reader)
+    repair(folder, keyring=RING)
+    assert os.fstat(reader).st_nlink == 0
+    assert os.stat(folder / "data.mdb").st_ino != before.st_ino
+    os.close(reader)
+
+
+def test_of_damaged_pages_is_made_what_can_be_read_or_nothing_is_done(
+    sound: Path, tmp_path: Path
+) -> None:
+    data = (sound / "data.mdb").read_bytes()
+    events = Said(sound).events
+    chance = random.Random(3)
+    done = refused = 0
+    for number in range(12):
+        folder = tmp_path / str(number)
+        shutil.copytree(sound, folder)
+        at = chance.randrange(2 * 4096, len(data) - 64)
+        broken = data[:at] + chance.randbytes(64) + data[at + 64 :]
+        if number % 4 == 0:
+            broken = data[: len(data) // 4096 * number // 24 * 4096]
+        (folder / "data.mdb").write_bytes(broken)
+        try:
+            repair(folder, keyring=RING)
+        except LogError:
+            refused += 1
+            assert (folder / "data.mdb").read_bytes() == broken
+        else:
+            done += 1
+            assert set(Said(folder).events) <= set(events)
+    assert done
+    assert refused
