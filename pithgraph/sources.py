@@ -18,7 +18,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final, cast
 
-from pithgraph.cutting import BLOCK_BYTES, FAILURES, Limits, Lines, Piece, Unreadable, cut
+from pithgraph.cutting import (
+    BLOCK_BYTES,
+    FAILURES,
+    Buffered,
+    Limits,
+    Lines,
+    Piece,
+    Unreadable,
+    cut,
+)
 from pithgraph.errors import DecodeError, KeyringError
 from pithgraph.keyring import Keyring
 
@@ -136,10 +145,10 @@ def read_stream(
     found: Piece | Lines | Unreadable | None = None
     try:
         compressed = raw.begins_with(_GZIP_MAGIC)
-        whole: io.BufferedIOBase = io.BufferedReader(raw, 1 << 16)
+        whole: Buffered = io.BufferedReader(raw, 1 << 16)
         block_bytes = BLOCK_BYTES
         if compressed:
-            whole = gzip.GzipFile(fileobj=cast(io.BufferedReader, whole))
+            whole = gzip.GzipFile(fileobj=whole)
             # A broken one loses the whole block in which it breaks.
             block_bytes = io.DEFAULT_BUFFER_SIZE
         for found in cut(name, whole, limits, block_bytes=block_bytes):

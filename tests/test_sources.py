@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import os
 import tracemalloc
 from collections.abc import Iterable, Iterator
@@ -301,6 +302,54 @@ def test_what_was_read_before_a_fault_is_kept(monkeypatch: pytest.MonkeyPatch) -
 def test_a_gzip_bomb_is_refused_within_its_limit() -> None:
     bomb = gzip.compress(b"[" + b" " * 50_000_000)
     found = pieces(bomb, Limits(line=1000, document=1_000_000))
+    assert [piece[1:3] for piece in found] == [(None, "too_large")]
+
+
+@settings(max_examples=200)
+@given(
+    before=st.lists(st.sampled_from([b"", b"", b"", b" ", b"\r", b"\t "]), max_size=40),
+    between=st.integers(0, 40),
+    part=st.sampled_from([1, 3, None]),
+    packed=st.booleans(),
+)
+def test_lines_are_numbered_past_empty_ones(
+    before: list[bytes], between: int, part: int | None, packed: bool
+) -> None:
+    data = b"\n".join([*before, EVENT, *[b""] * between, b"[]", b"", b"7"])
+    first = len(before) + 1
+    expected = [(first, EVENT), (first + between + 1, b"[]"), (first + between + 3, b"7")]
+    data = gzip.compress(data) if packed else data
+    assert [p[1:3] for p in pieces(Slow(in_parts(data, part)) if part else data)] == expected
+
+
+def test_empty_lines_are_passed_over_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = 0
+    readline = gzip.GzipFile.readline
+
+    def counted(file: gzip.GzipFile, size: Any = -1) -> bytes:
+        nonlocal reads
+        reads += 1
+        return readline(file, size)
+
+    monkeypatch.setattr(gzip.GzipFile, "readline", counted)
+    empty = b"\n" * 3_000_000
+    found = pieces(gzip.compress(empty + EVENT + empty + b"7" + empty))
+    assert [piece.line for piece in found] == [3_000_001, 6_000_001]
+    assert 4 <= reads < 5_000
+    assert cutting._count_newlines(b"x" * 9000 + empty) == 3_000_000
+
+
+def test_empty_lines_are_part_of_the_document_that_they_stand_before() -> None:
+    limits = Limits(document=100)
+    for document in (b"{}", b'{"a":\n1}', b"{bad"):
+        fits = b"\n" * (100 - len(document)) + document
+        assert pieces(fits, limits) == [Piece("s", None, fits)]
+        assert [piece[1:3] for piece in pieces(b"\n" + fits, limits)] == [(None, "too_large")]
+
+
+def test_a_document_without_end_is_refused_at_its_limit() -> None:
+    endless = Slow(itertools.repeat(b"x" * 8192))
+    found = pieces(endless, Limits(line=1000, document=100_000))
     assert [piece[1:3] for piece in found] == [(None, "too_large")]
 
 
