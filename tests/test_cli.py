@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -464,6 +466,31 @@ def test_control_characters_are_shown_escaped(run, tmp_path: Path) -> None:  # t
     assert "\x1b" not in done.err + done.out
     assert "\x9b" not in done.err + done.out
     assert r"a\x1b[31m.json" in done.err
+
+
+def test_a_state_cannot_steer_a_terminal(run, tmp_path: Path, keyring: Path) -> None:  # type: ignore[no-untyped-def]
+    event = signed_event(**{"payload.x": "\x9b2J\x7f\u202e\U000e0001"})
+    log = tmp_path / "log"
+    run("ingest", "--log", log, jsonl(tmp_path / "e.jsonl", event), "--keyring", keyring)
+    verb = ("state", "--log", log, PAPER.number, "--keyring", keyring)
+    exact = run(*verb).out
+    assert exact.encode() == canonical(json.loads(exact)) + b"\n"
+    assert "\x9b" in exact
+    pretty = run(*verb, "--pretty").out
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "pithgraph", *map(str, verb)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run(command, stdout=follower, stderr=subprocess.PIPE, env=environment, check=True)
+    os.close(follower)
+    drawn = b""
+    with contextlib.suppress(OSError):  # how the other end tells that it was closed
+        while part := os.read(leader, 4096):
+            drawn += part
+    os.close(leader)
+    on_terminal = drawn.decode().replace("\r\n", "\n")
+    for text in (pretty, on_terminal):
+        assert text.replace("\n", "").isprintable()
+        assert json.loads(text) == json.loads(exact)
 
 
 def test_an_interrupt_exits_130_and_keeps_what_is_done(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ refused, 4 the log is damaged, locked or of another format, 130 interrupted.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -160,6 +161,15 @@ def say(text: str, *, start: str = "", end: str = "\n") -> None:
         click.echo(start + printable(text) + end, nl=False, err=True)
     except OSError:
         _to_nowhere(sys.stderr)
+
+
+def printable_json(text: str) -> str:
+    """JSON text with the same value, where in strings everything is escaped that could steer a
+    terminal: JSON itself asks for that below U+0020 alone."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
+        for character in text
+    )
 
 
 def printable(text: str) -> str:

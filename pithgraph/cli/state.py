@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import click
 
-from pithgraph.cli import FINE, options, out_bytes, say
+from pithgraph.cli import FINE, options, out_bytes, printable_json, say
 from pithgraph.identifiers import check_time, parse_reference
 from pithgraph.log import Log
 from pithgraph.replaying import check_position, current_state, find_paper, replay
@@ -37,6 +38,9 @@ def command(
 ) -> int:
     """Print one paper's state document: its canonical bytes and a newline.
 
+    On a terminal, and with --pretty, what could steer a terminal is escaped: the value is the same,
+    the bytes are not.
+
     \b
     pithgraph state --log my-log N7NXYVEE
     """
@@ -56,6 +60,8 @@ def command(
     text = state.canonical
     if pretty:
         text = json.dumps(state.document, indent=2, ensure_ascii=False).encode("utf-8")
+    if pretty or sys.stdout.isatty():
+        text = printable_json(text.decode("utf-8")).encode("utf-8")
     out_bytes(text + b"\n")
     note = f"state_sha256 {state.state_sha256}, keyring {keyring.sha256}, assurance {assurance}"
     if assurance == STATED:
