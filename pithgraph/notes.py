@@ -40,6 +40,7 @@ ED25519: Final = 1
 
 _DASH: Final = "— "
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _KEY_HASH: Final = re.compile(r"[0-9a-f]{8}")
 
 
@@ -81,9 +82,7 @@ class Note(NamedTuple):
 def verifier_key(name: str, public_key: bytes) -> VerifierKey:
     """A verifier key of these. Raises CheckpointError for a name that no key can have, or a public
     key that SPEC §5 refuses."""
-    fault = _name_fault(name)
-    if fault:
-        raise CheckpointError(fault)
+    check_key_name(name)
     try:
         check_public_key(public_key)
     except KeyringError as error:
@@ -117,9 +116,18 @@ def parse_verifier_key(text: str) -> VerifierKey:
     return key
 
 
+def check_key_name(name: str) -> None:
+    """Raises CheckpointError for a name that no key, and so no log, can have."""
+    fault = _name_fault(name)
+    if fault:
+        raise CheckpointError(fault)
+
+
 def _name_fault(name: str) -> str | None:
     if not name:
         return "the key's name is empty"
+    if _SURROGATE.search(name):  # such as a command line's bytes that are not UTF-8
+        return f"the key's name {name[:100]!r} is not Unicode"
     if "+" in name or any(character.isspace() for character in name) or _CONTROL.search(name):
         return f"the key's name {name[:100]!r} has a plus, a space or a control character"
     return None

@@ -76,6 +76,14 @@ def test_published_verifier_keys(text: str) -> None:
     assert str(parse_verifier_key(text)) == text
 
 
+def test_a_name_that_is_no_unicode_text_is_refused() -> None:
+    """Such as a command line gives for bytes that are not UTF-8: it has no key hash."""
+    with pytest.raises(CheckpointError, match="is not Unicode"):
+        verifier_key("\udcff", ALICE.public)
+    with pytest.raises(CheckpointError, match="is not Unicode"):
+        parse_verifier_key(NEUMANN.replace("Neumann", "\udcff", 1))
+
+
 def test_published_notes() -> None:
     note = parse_note(note_of(NEUMANN_LINE, ENOCH_LINE))
     assert note.text == TEXT
