@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pithgraph import documents
 from pithgraph.canonical import decode
 from pithgraph.documents import CONSISTENCY_PROOF, ConsistencyDocument, view
 from pithgraph.errors import CheckpointError, KeyringError, ProofError, Refused
@@ -31,9 +32,14 @@ INCLUSION_PROOF: Final = "c2sp.org/tlog-proof@v1"
 """The first line of an inclusion proof."""
 
 CONSISTENCY_VERSION: Final = "1.0"
+CONSISTENCY_NOTES: Final = ("old_checkpoint", "new_checkpoint")
+"""The members of a consistency proof that are signed checkpoints."""
+
 MAX_SIZE: Final = 2**63 - 1
 """The largest number of leaves that is read (ours): what the field's 64-bit programs can count."""
 
+_BEFORE_SIGNATURES: Final = b"\n\n"
+_SIGNATURE: Final = "— ".encode()
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
@@ -44,6 +50,20 @@ class Checkpoint(NamedTuple):
     size: int
     root: bytes
     extensions: tuple[str, ...] = ()
+
+
+def text_document(data: bytes) -> str | None:
+    """What a text is meant as: `documents.CHECKPOINT`, `documents.INCLUSION`, or None.
+
+    Asked before JSON is tried, of the first line and of the last lines: no JSON, and no line of
+    JSON Lines, has an em dash outside of a string. Whether the form holds is another question.
+    """
+    if len(data) > MAX_NOTE_BYTES:
+        return None
+    if data.startswith(INCLUSION_PROOF.encode("ascii") + b"\n"):
+        return documents.INCLUSION
+    _, empty, tail = data.rpartition(_BEFORE_SIGNATURES)
+    return documents.CHECKPOINT if empty and tail.startswith(_SIGNATURE) else None
 
 
 # --- checkpoints (C2SP tlog-checkpoint) ------------------------------------------------------
@@ -111,17 +131,17 @@ def open_checkpoint(note: bytes, keys: Iterable[VerifierKey]) -> Checkpoint:
     return checkpoint
 
 
+def read_checkpoint(note: bytes) -> Checkpoint:
+    """What a note says, whoever signed it. Raises CheckpointError for its form."""
+    return parse_checkpoint(parse_note(note).text)
+
+
 Opener = Callable[[bytes], Checkpoint]
 
 
 def _opened(keys: Iterable[VerifierKey]) -> Opener:
     keys = tuple(keys)
     return lambda note: open_checkpoint(note, keys)
-
-
-def _unverified(note: bytes) -> Checkpoint:
-    """What a note says, for a proof of our own that is being built."""
-    return parse_checkpoint(parse_note(note).text)
 
 
 def _open(name: str, note: bytes, opener: Opener) -> Checkpoint:
@@ -142,7 +162,10 @@ class VerifiedInclusion(NamedTuple):
     checkpoint: Checkpoint
 
 
-class _Inclusion(NamedTuple):
+class Inclusion(NamedTuple):
+    """An inclusion proof as received: nobody has verified it. `extra` is the digest of its event,
+    None where it names none; `note` the signed checkpoint."""
+
     extra: bytes | None
     leaf_index: int
     path: list[bytes]
@@ -159,7 +182,7 @@ def build_inclusion_proof(
     """
     head = [INCLUSION_PROOF, f"extra {_base64(event_sha256)}", f"index {index}"]
     proof = "\n".join([*head, *map(_base64, path), "", ""]).encode("ascii") + note
-    _check_inclusion(_parse_inclusion(proof), event_sha256, _unverified)
+    check_inclusion(parse_inclusion_proof(proof), event_sha256)
     return proof
 
 
@@ -172,11 +195,17 @@ def verify_inclusion_file(
     Without a digest the proof's own is taken. Raises ProofError naming the first thing that does
     not hold.
     """
-    return _check_inclusion(_parse_inclusion(proof), event_sha256, _opened(keys))
+    return _check_inclusion(parse_inclusion_proof(proof), event_sha256, _opened(keys))
+
+
+def check_inclusion(proof: Inclusion, event_sha256: bytes | None) -> VerifiedInclusion:
+    """As `verify_inclusion_file`, whoever signed: what the proof shows if the checkpoint is good.
+    Raises ProofError."""
+    return _check_inclusion(proof, event_sha256, read_checkpoint)
 
 
 def _check_inclusion(
-    proof: _Inclusion, event_sha256: bytes | None, opener: Opener
+    proof: Inclusion, event_sha256: bytes | None, opener: Opener
 ) -> VerifiedInclusion:
     digest = proof.extra if event_sha256 is None else event_sha256
     if digest is None:
@@ -190,7 +219,8 @@ def _check_inclusion(
     return VerifiedInclusion(digest, proof.leaf_index, checkpoint)
 
 
-def _parse_inclusion(proof: bytes) -> _Inclusion:
+def parse_inclusion_proof(proof: bytes) -> Inclusion:
+    """An inclusion proof as received. Raises ProofError naming the line at fault."""
     if len(proof) > MAX_NOTE_BYTES:
         raise ProofError(f"a proof of {len(proof)} bytes: at most {MAX_NOTE_BYTES} are read")
     head, empty, note = proof.partition(b"\n\n")
@@ -211,7 +241,7 @@ def _parse_inclusion(proof: bytes) -> _Inclusion:
     if index is None:
         raise ProofError(f"line {number}: {stated[:100]!r} is not 'index' and a number")
     path = [_hash(f"line {at}", line) for at, line in enumerate(lines, start=number + 1)]
-    return _Inclusion(extra, index, path, note)
+    return Inclusion(extra, index, path, note)
 
 
 # --- consistency proofs ----------------------------------------------------------------------
@@ -237,7 +267,7 @@ def build_consistency_proof(old_note: bytes, note: bytes, path: Sequence[bytes])
         "new_checkpoint": _text("new_checkpoint", note),
         "hashes": [_base64(node) for node in path],
     }
-    _check_consistency(proof, _unverified)
+    check_consistency(proof)
     return proof
 
 
@@ -252,21 +282,31 @@ def verify_consistency_file(proof: bytes | Any, keys: Iterable[VerifierKey]) -> 
     return _check_consistency(value, _opened(keys))
 
 
+def check_consistency(value: Any) -> VerifiedConsistency:
+    """As `verify_consistency_file` of a decoded value, whoever signed: what the proof shows if both
+    checkpoints are good. Raises ProofError."""
+    return _check_consistency(value, read_checkpoint)
+
+
 def _check_consistency(value: Any, opener: Opener) -> VerifiedConsistency:
     try:
         document = view(value, ConsistencyDocument)
     except Refused as error:
         raise ProofError(f"this is no {CONSISTENCY_PROOF}: {error.detail}") from None
-    # A lone surrogate, which strict decoding refuses, becomes bytes that are refused as not UTF-8.
     old, new = (
-        _open(name, getattr(document, name).encode("utf-8", "surrogatepass"), opener)
-        for name in ("old_checkpoint", "new_checkpoint")
+        _open(name, note_bytes(getattr(document, name)), opener) for name in CONSISTENCY_NOTES
     )
     if old.origin != new.origin:
         raise ProofError(f"two logs: {old.origin[:100]!r} and {new.origin[:100]!r}")
     path = [_hash(f"hashes[{at}]", text) for at, text in enumerate(document.hashes)]
     verify_consistency(old.size, new.size, path, old.root, new.root)
     return VerifiedConsistency(old, new)
+
+
+def note_bytes(text: str) -> bytes:
+    """The note that a consistency proof holds as a string. A lone surrogate, which strict decoding
+    refuses, becomes bytes that are refused as not UTF-8."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _text(name: str, note: bytes) -> str:

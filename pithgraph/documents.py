@@ -254,9 +254,6 @@ class ProofDocument(Struct, frozen=True):
     events: tuple[dict[str, Any], dict[str, Any]]
 
 
-CONSISTENCY_PROOF: Final = "pith_consistency_proof"
-
-
 class ConsistencyDocument(Struct, frozen=True):
     """`pith_consistency_proof`: two signed checkpoints of one log, and what leads between them."""
 
@@ -272,6 +269,7 @@ class ConsistencyDocument(Struct, frozen=True):
 # (member, its value, what the document is called) in the order in which they are tried.
 _TYPES: Final = (
     ("proof_type", "pith_equivocation_proof"),
+    ("proof_type", "pith_consistency_proof"),
     ("bundle_type", "pith_open_graph_bundle"),
     ("state_type", "pith_open_graph_state"),
     ("record_type", "pith_number_record"),
@@ -283,7 +281,11 @@ ALIAS: Final = "alias"
 ALIASES: Final = "aliases"
 KEYRING: Final = "keyring"
 LIST: Final = "list"
-PROOF, BUNDLE, STATE, RECORD, MANIFEST = (name for _, name in _TYPES)
+PROOF, CONSISTENCY_PROOF, BUNDLE, STATE, RECORD, MANIFEST = (name for _, name in _TYPES)
+
+# What is a text and no JSON: `checkpoints.text_document` tells these.
+CHECKPOINT: Final = "checkpoint"
+INCLUSION: Final = "inclusion_proof"
 
 
 class Document(NamedTuple):

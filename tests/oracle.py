@@ -207,6 +207,8 @@ def _dispatch(value: object, events: list[Json], aliases: list[AliasRow]) -> Non
             _take_aliases(value["alias"].get("pith_number"), [value["alias"]], aliases)
     elif value.get("proof_type") == "pith_equivocation_proof":
         _take_events(value.get("events"), events)
+    elif value.get("proof_type") == "pith_consistency_proof":
+        return
     elif value.get("bundle_type") == "pith_open_graph_bundle":
         _take_events(value.get("events"), events)
         _take_aliases(value.get("pith_number"), value.get("source_aliases"), aliases)

@@ -29,6 +29,7 @@ BUNDLE = {
     "source_aliases": [ALIAS_ROW],
 }
 PROOF = {"proof_type": "pith_equivocation_proof", "events": [EVENT, OTHER_EVENT]}
+CONSISTENCY = {"proof_type": "pith_consistency_proof", "hashes": []}
 ROW = {name: EVENT[name] for name in ("event_id", "target", "created_at", "signer", "payload")}
 BUCKETS = [kind.bucket for name, kind in KINDS.items() if name != "record_created"]
 STATE: Json = {
@@ -51,6 +52,7 @@ EACH: list[tuple[str, Any]] = [
     ("aliases", ALIASES),
     ("pith_open_graph_bundle", BUNDLE),
     ("pith_equivocation_proof", PROOF),
+    ("pith_consistency_proof", CONSISTENCY),
     ("pith_open_graph_state", STATE),
     ("pith_number_record", RECORD),
     ("pith_mirror_manifest", MANIFEST),
@@ -70,7 +72,13 @@ def test_each_type_is_told(kind: str, value: Any) -> None:
 
 def test_the_types_are_all_there_are() -> None:
     named = {documents.EVENT, documents.ALIAS, documents.ALIASES, documents.KEYRING, documents.LIST}
-    named |= {documents.PROOF, documents.BUNDLE, documents.STATE, documents.RECORD}
+    named |= {
+        documents.CONSISTENCY_PROOF,
+        documents.PROOF,
+        documents.BUNDLE,
+        documents.STATE,
+        documents.RECORD,
+    }
     assert named | {documents.MANIFEST} == {kind for kind, _ in EACH}
 
 
