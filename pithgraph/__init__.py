@@ -28,7 +28,24 @@ if TYPE_CHECKING:
         sign_event,
     )
     from pithgraph.canonical import decode, digest, encode
+    from pithgraph.checkpointing import (
+        find_event,
+        load_checkpoint,
+        make_checkpoint,
+        prove_consistency,
+        prove_inclusion,
+    )
+    from pithgraph.checkpoints import (
+        Checkpoint,
+        VerifiedConsistency,
+        VerifiedInclusion,
+        open_checkpoint,
+        verify_consistency_file,
+        verify_inclusion_file,
+    )
     from pithgraph.errors import (
+        CheckpointError,
+        ConsistencyError,
         DecodeError,
         EncodeError,
         IdentifierError,
@@ -45,6 +62,7 @@ if TYPE_CHECKING:
     from pithgraph.keyring import Key, Keyring
     from pithgraph.log import Log, LogWriter, Snapshot
     from pithgraph.merge import Equivocation, InvalidEvent, PaperAlias, State, merge_events
+    from pithgraph.notes import VerifierKey, parse_verifier_key
     from pithgraph.proofs import VerifiedProof, build_proof, verify_proof
     from pithgraph.replaying import current_state, find_paper, proofs_of, replay
     from pithgraph.sources import Limits, load_keyring
@@ -61,7 +79,24 @@ _ROOMS = {
         "sign_event",
     ),
     "canonical": ("decode", "digest", "encode"),
+    "checkpointing": (
+        "find_event",
+        "load_checkpoint",
+        "make_checkpoint",
+        "prove_consistency",
+        "prove_inclusion",
+    ),
+    "checkpoints": (
+        "Checkpoint",
+        "VerifiedConsistency",
+        "VerifiedInclusion",
+        "open_checkpoint",
+        "verify_consistency_file",
+        "verify_inclusion_file",
+    ),
     "errors": (
+        "CheckpointError",
+        "ConsistencyError",
         "DecodeError",
         "EncodeError",
         "IdentifierError",
@@ -78,6 +113,7 @@ _ROOMS = {
     "keyring": ("Key", "Keyring"),
     "log": ("Log", "LogWriter", "Snapshot"),
     "merge": ("Equivocation", "InvalidEvent", "PaperAlias", "State", "merge_events"),
+    "notes": ("VerifierKey", "parse_verifier_key"),
     "proofs": ("VerifiedProof", "build_proof", "verify_proof"),
     "replaying": ("current_state", "find_paper", "proofs_of", "replay"),
     "sources": ("Limits", "load_keyring"),
@@ -88,6 +124,9 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "Audited",
+    "Checkpoint",
+    "CheckpointError",
+    "ConsistencyError",
     "DecodeError",
     "EncodeError",
     "Equivocation",
@@ -112,7 +151,10 @@ __all__ = [
     "Snapshot",
     "State",
     "Verdict",
+    "VerifiedConsistency",
+    "VerifiedInclusion",
     "VerifiedProof",
+    "VerifierKey",
     "__version__",
     "audit_bytes",
     "audit_value",
@@ -121,20 +163,29 @@ __all__ = [
     "decode",
     "digest",
     "encode",
+    "find_event",
     "find_paper",
     "generate_private_key",
     "ingest",
     "keyring_entry",
+    "load_checkpoint",
     "load_keyring",
     "load_private_key",
+    "make_checkpoint",
     "merge_events",
+    "open_checkpoint",
     "parse_pith_number",
+    "parse_verifier_key",
     "proofs_of",
+    "prove_consistency",
+    "prove_inclusion",
     "replay",
     "save_private_key",
     "sign_event",
     "status_of_state",
     "verdict_of",
+    "verify_consistency_file",
+    "verify_inclusion_file",
     "verify_proof",
 ]
 

@@ -114,6 +114,11 @@ class ProofError(PithgraphError):
     log's Merkle tree, or of consistency (SPEC §10)."""
 
 
+class ConsistencyError(ProofError):
+    """A log that does not begin with what a checkpoint says: it was rewritten or rolled back, or it
+    is another log (SPEC §10)."""
+
+
 class MerkleError(PithgraphError):
     """Stored hashes that cannot be those of a Merkle tree of their size (SPEC §10)."""
 

@@ -43,6 +43,7 @@ SHELL = {
         "authoring",
         "backup",
         "checking",
+        "checkpointing",
         "cli",
         "expected",
         "exporting",

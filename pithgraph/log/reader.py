@@ -376,6 +376,11 @@ class Snapshot:
         """Whether the log holds an event of this event_sha256."""
         return self._get(b"by_digest", sha256) is not None
 
+    def position_of(self, sha256: bytes) -> int | None:
+        """Where the event of this event_sha256 stands, if the log holds it."""
+        value = self._get(b"by_digest", sha256)
+        return None if value is None else int.from_bytes(value, "big")
+
     def class_numbers(self) -> dict[bytes, int]:
         """The number of every class, by its packed form."""
         return {
