@@ -18,6 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final, cast
 
+from pithgraph.checkpoints import text_document
 from pithgraph.cutting import (
     BLOCK_BYTES,
     FAILURES,
@@ -30,6 +31,7 @@ from pithgraph.cutting import (
 )
 from pithgraph.errors import DecodeError, KeyringError
 from pithgraph.keyring import Keyring
+from pithgraph.notes import MAX_NOTE_BYTES
 
 __all__ = [
     "STANDARD_INPUT",
@@ -85,10 +87,13 @@ def read_spans(
     limits: Limits | None = None,
     *,
     progress: Callable[[int], None] | None = None,
+    texts: bool = False,
 ) -> Iterator[Piece | Lines | Unreadable]:
     """The documents and runs of lines of files, of folders (recursively, in the order of names) and
     of `-`. `progress` is told how many bytes were read since it was told last, as they stand in
-    the files, before each piece and at the end of each source."""
+    the files, before each piece and at the end of each source. With `texts`, a source that is a
+    signed checkpoint or an inclusion proof (SPEC §10) is one piece, whatever its lines look like.
+    """
     limits = limits or Limits()
     for path in paths:
         name = os.fspath(path)
@@ -97,7 +102,7 @@ def read_spans(
                 yield Unreadable("<standard input>", None, "unreadable", "it is closed")
             else:
                 stdin = cast(io.BufferedReader, sys.stdin.buffer)
-                yield from read_stream("<standard input>", stdin, limits, progress)
+                yield from read_stream("<standard input>", stdin, limits, progress, texts)
             continue
         for found in _files(name):
             if isinstance(found, Unreadable):
@@ -109,7 +114,7 @@ def read_spans(
                 yield _unreadable(found, error)
                 continue
             with closing(stream):
-                yield from read_stream(shown_path(found), stream, limits, progress)
+                yield from read_stream(shown_path(found), stream, limits, progress, texts)
 
 
 def total_bytes(paths: Iterable[str | os.PathLike[str]]) -> int | None:
@@ -138,6 +143,7 @@ def read_stream(
     stream: io.BufferedReader,
     limits: Limits,
     progress: Callable[[int], None] | None = None,
+    texts: bool = False,
 ) -> Iterator[Piece | Lines | Unreadable]:
     """The document or the runs of lines of one open file, which may be compressed with gzip (asked
     of its content)."""
@@ -151,6 +157,13 @@ def read_stream(
             whole = gzip.GzipFile(fileobj=whole)
             # A broken one loses the whole block in which it breaks.
             block_bytes = io.DEFAULT_BUFFER_SIZE
+        if texts:
+            begun = _Begun(whole, MAX_NOTE_BYTES + 1, block_bytes)
+            if begun.is_whole and text_document(begun.head) is not None:
+                raw.report()
+                yield Piece(name, None, begun.head)
+                return
+            whole = io.BufferedReader(begun, block_bytes)
         for found in cut(name, whole, limits, block_bytes=block_bytes):
             raw.report()
             yield found
@@ -196,6 +209,41 @@ class _Raw(io.RawIOBase):
         if self._progress is not None and self._unreported:
             self._progress(self._unreported)
             self._unreported = 0
+
+
+class _Begun(io.RawIOBase):
+    """A stream whose beginning was read ahead, in full if `is_whole`. What failed then fails again
+    where the beginning ends, so that no line before it is lost."""
+
+    def __init__(self, stream: io.BufferedIOBase, length: int, block_bytes: int) -> None:
+        self._stream = stream
+        self._failure: Exception | None = None
+        self.is_whole = False
+        head = bytearray()
+        try:
+            while len(head) < length:
+                block = stream.read1(block_bytes)
+                head += block
+                if not block:
+                    self.is_whole = True
+                    break
+        except FAILURES as error:
+            self._failure = error
+        self.head = bytes(head)
+        self._given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.head[self._given : self._given + len(buffer)]
+        self._given += len(data)
+        if not data:
+            if self._failure is not None:
+                raise self._failure
+            data = self._stream.read1(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def shown_path(path: str) -> str:

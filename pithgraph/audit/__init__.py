@@ -15,6 +15,12 @@ from typing import Any, Final
 
 from pithgraph import documents
 from pithgraph.audit.bundle import audit_bundle
+from pithgraph.audit.checkpoint import (
+    VerifierKeys,
+    audit_checkpoint,
+    audit_consistency_proof,
+    audit_inclusion_proof,
+)
 from pithgraph.audit.findings import Audited, Finding, Status, failed, finding
 from pithgraph.audit.judging import equivocation_parts, event_outcome, judge_value
 from pithgraph.audit.manifest import audit_manifest
@@ -28,51 +34,78 @@ from pithgraph.audit.others import (
 from pithgraph.audit.record import audit_record
 from pithgraph.audit.state import audit_state
 from pithgraph.canonical import MAX_DOCUMENT_BYTES, decode
-from pithgraph.documents import classify
+from pithgraph.checkpoints import text_document
+from pithgraph.documents import Document, classify
 from pithgraph.errors import Refused
 from pithgraph.keyring import Keyring
 
 __all__ = ["Audited", "Finding", "Status", "audit_bytes", "audit_value"]
 
 
-def audit_bytes(data: bytes, keyring: Keyring, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Audited:
-    """Audit a document as received. Raises DecodeError (SPEC §1), and Refused for what is no
-    document that is known here."""
-    return audit_value(decode(data, max_bytes=max_bytes), keyring)
+def audit_bytes(
+    data: bytes,
+    keyring: Keyring,
+    verifier_keys: VerifierKeys = (),
+    *,
+    max_bytes: int = MAX_DOCUMENT_BYTES,
+) -> Audited:
+    """Audit a document as received: JSON, a signed checkpoint, or an inclusion proof, told by
+    content. Raises DecodeError (SPEC §1), and Refused for what is no document that is known here.
+    """
+    found = text_document(data)
+    if found is not None:
+        return Audited(found, tuple(_TEXT_AUDITS[found](data, verifier_keys)))
+    return audit_value(decode(data, max_bytes=max_bytes), keyring, verifier_keys)
 
 
-def audit_value(value: Any, keyring: Keyring) -> Audited:
+def audit_value(value: Any, keyring: Keyring, verifier_keys: VerifierKeys = ()) -> Audited:
     """Audit a decoded document, as `canonical.decode` gives it, of whatever type it is.
 
-    Raises Refused for what is no document that is known here; every fault of a known one is a
-    finding.
+    The verifier keys (`notes.parse_verifier_key`) are those of logs that the auditor trusts to sign
+    checkpoints. Raises Refused for what is no document that is known here; every fault of a known
+    one is a finding.
     """
     found = classify(value)
-    return Audited(found.type, tuple(_AUDITS[found.type](value, keyring)))
+    return Audited(found.type, tuple(_audit(found, keyring, verifier_keys)))
 
 
-def _audit_list(value: list[Any], keyring: Keyring) -> Iterator[Finding]:
+def _audit(found: Document, keyring: Keyring, verifier_keys: VerifierKeys) -> Iterator[Finding]:
+    if found.type == documents.LIST:
+        return _audit_list(found.value, keyring, verifier_keys)
+    if found.type == documents.CONSISTENCY_PROOF:
+        return audit_consistency_proof(found.value, verifier_keys)
+    return _AUDITS[found.type](found.value, keyring)
+
+
+def _audit_list(
+    value: list[Any], keyring: Keyring, verifier_keys: VerifierKeys
+) -> Iterator[Finding]:
     """Entries, each on its own, with its index before its checks' names; then what a signer of
     several events said twice. A list inside a list is refused."""
     judged = []
     for index, element in enumerate(value):
         try:
-            kind = classify(element).type
-            if kind == documents.LIST:
+            found = classify(element)
+            if found.type == documents.LIST:
                 raise Refused("not_an_object", "a list inside a list")
         except Refused as error:
             yield finding(f"[{index}]", failed(f"refused, {error}"))
             continue
-        if kind == documents.EVENT:
+        if found.type == documents.EVENT:
             one = judge_value(element, keyring)
             judged.append(one)
             yield finding(f"[{index}]", event_outcome(one))
         else:
-            for check, status, detail in _AUDITS[kind](element, keyring):
+            for check, status, detail in _audit(found, keyring, verifier_keys):
                 yield Finding(f"[{index}].{check}", status, detail)
     for part, outcome in equivocation_parts(judged, keyring):
         yield finding(f"equivocations{part}", outcome)
 
+
+_TEXT_AUDITS: Final[dict[str, Callable[[bytes, VerifierKeys], Iterator[Finding]]]] = {
+    documents.CHECKPOINT: audit_checkpoint,
+    documents.INCLUSION: audit_inclusion_proof,
+}
 
 _AUDITS: Final[dict[str, Callable[[Any, Keyring], Iterator[Finding]]]] = {
     documents.RECORD: audit_record,
@@ -82,7 +115,6 @@ _AUDITS: Final[dict[str, Callable[[Any, Keyring], Iterator[Finding]]]] = {
     documents.KEYRING: audit_keyring,
     documents.PROOF: audit_proof,
     documents.EVENT: audit_event,
-    documents.LIST: _audit_list,
     documents.ALIASES: audit_aliases,
     documents.ALIAS: audit_alias,
 }

@@ -9,10 +9,11 @@ from functools import partial
 
 import click
 
-from pithgraph.audit import Finding, audit_value
+from pithgraph.audit import Finding, audit_bytes
 from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
 from pithgraph.cli.progress import BYTES, Bar
 from pithgraph.errors import DecodeError, Refused
+from pithgraph.notes import VerifierKey
 from pithgraph.sources import (
     Limits,
     Lines,
@@ -27,11 +28,13 @@ from pithgraph.sources import (
 @click.command("audit")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @options.keyring
+@options.vkeys
 @options.limits
 @options.json_lines
 def command(
     paths: tuple[str, ...],
     keyring_path: str | None,
+    vkeys: tuple[VerifierKey, ...],
     max_line: int,
     max_document: int,
     as_json: bool,
@@ -39,12 +42,14 @@ def command(
     """Check published documents against themselves and the keyring, offline.
 
     PATH is a file, a folder (read recursively) or - for standard input: records, states, bundles,
-    mirror manifests, keyrings, proofs, events. Each check is one line: pass, fail, unconfirmed (it
-    cannot be decided from the document) or skipped (what it needs is not there). Members that
-    nothing signs, hashes or repeats have no check.
+    mirror manifests, keyrings, proofs, events, checkpoints. Of a folder only JSON files are read:
+    name checkpoints and inclusion proofs one by one. Each check is one line: pass, fail,
+    unconfirmed (it cannot be decided from the document) or skipped (what it needs is not there).
+    Members that nothing signs, hashes or repeats have no check.
 
     \b
     pithgraph audit fixtures/pith
+    pithgraph audit --vkey example.org/log+1a2b3c4d+AQ... event.tlog-proof
     """
     keyring = load_keyring(keyring_path)
     counts: Counter[str] = Counter()
@@ -58,7 +63,7 @@ def command(
                 findings = [Finding("readable", "fail", f"{piece.reason}: {piece.detail}")]
             else:
                 try:
-                    audited = audit_value(piece.decode(), keyring)
+                    audited = audit_bytes(piece.data, keyring, vkeys, max_bytes=len(piece.data))
                     document, findings = audited.document, list(audited.findings)
                 except (DecodeError, Refused) as error:
                     document, findings = "unreadable", [Finding("readable", "fail", str(error))]
@@ -79,7 +84,7 @@ def command(
 
 
 def _pieces(paths: tuple[str, ...], limits: Limits, bar: Bar) -> Iterator[Piece | Unreadable]:
-    for found in read_spans(paths, limits, progress=bar.advance):
+    for found in read_spans(paths, limits, progress=bar.advance, texts=True):
         if isinstance(found, Lines):
             yield from found.pieces()
         else:

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from pithgraph.cli import say
+from pithgraph.errors import CheckpointError
 from pithgraph.log import remote_file_system
+from pithgraph.notes import VerifierKey, check_key_name, parse_verifier_key
 from pithgraph.sources import Limits
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -63,6 +65,65 @@ at = click.option(
     metavar="POSITION",
     help="Only the first POSITION events of the log, and the alias rows that came with them.",
 )
+
+output = click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write to this file instead of standard output.",
+)
+
+
+def _vkeys(
+    _: click.Context, __: click.Parameter, texts: tuple[str, ...]
+) -> tuple[VerifierKey, ...]:
+    try:
+        return tuple(map(parse_verifier_key, texts))
+    except CheckpointError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+vkeys = click.option(
+    "--vkey",
+    "vkeys",
+    multiple=True,
+    callback=_vkeys,
+    metavar="NAME+HASH+KEY",
+    help="Trust this verifier key, as `pithgraph checkpoint` prints it, to sign the checkpoints of "
+    "the log of its name; with any, whatever none of them signed fails. May be repeated.",
+)
+
+
+def _origin(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    try:
+        if name is not None:
+            check_key_name(name)
+    except CheckpointError as error:
+        raise click.BadParameter(str(error)) from None
+    return name
+
+
+def signing(*, required: bool) -> Callable[[Function], Function]:
+    """`--origin` and `--key`, with which a checkpoint is signed."""
+
+    def add(function: Function) -> Function:
+        function = click.option(
+            "--key",
+            "key_path",
+            required=required,
+            type=click.Path(dir_okay=False),
+            help="The log's private key, PKCS#8 PEM without a passphrase.",
+        )(function)
+        return click.option(
+            "--origin",
+            required=required,
+            callback=_origin,
+            metavar="NAME",
+            help="The log's name, such as example.org/log: it is signed, and never changes.",
+        )(function)
+
+    return add
 
 
 def cpus() -> int:
