@@ -1,15 +1,19 @@
-"""What all tests share: where the fixtures lie, the libraries that verify, and one hypothesis
-profile for every machine."""
+"""What all tests share: where the fixtures lie, the program, the libraries that verify, and one
+hypothesis profile for every machine."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import hypothesis
 import pytest
 
 from pithgraph import keys
+from pithgraph.cli import main
 
 # A slow machine is no fault of an example.
 hypothesis.settings.register_profile("pithgraph", deadline=None)
@@ -29,3 +33,29 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     keys.use_backend(request.param)
     yield request.param
     keys.use_backend(before)
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Run the program in this process."""
+
+    def run(*arguments: object) -> Done:
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        sys.stdout.flush()
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        assert isinstance(exit_.value.code, int)
+        return Done(exit_.value.code, out, err)
+
+    return run

@@ -11,12 +11,13 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 import signing
-from pithgraph.cli import main, options
+from conftest import Done
+from pithgraph.cli import options
 from pithgraph.ingestion import Ingested, ingest
 from pithgraph.log import Log, LogWriter
 from pithgraph.log.compression import PLAIN
@@ -25,32 +26,6 @@ from signing import PAPER, canonical, keyring_value, signed_event
 STATE = "state-N7NXYVEE.json"
 STATE_SHA256 = "9bbb9e468ac2ea4d75a2513b96f5ee6172e9fee242a930f52aa8d687f6d567e9"
 PITH = "pith:2018:N7NXYVEE5GSA4YEBQIUPRQUEL7"
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Run the program in this process."""
-
-    def run(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        sys.stdout.flush()
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        assert isinstance(exit_.value.code, int)
-        return Done(exit_.value.code, out, err)
-
-    return run
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 import click
@@ -30,7 +31,10 @@ from pithgraph.errors import (
 
 FINE, FAILED, USAGE, REFUSED, LOG, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
-_VERBS = ("audit", "backup", "export", "fsck", "ingest", "proof", "replay", "state")
+_VERBS = (
+    *("audit", "backup", "checkpoint", "export", "fsck", "ingest", "proof", "prove", "replay"),
+    "state",
+)
 _CODES: tuple[tuple[type[PithgraphError], int], ...] = (
     (LogError, LOG),
     (IdentifierError, USAGE),
@@ -153,6 +157,14 @@ def out_bytes(data: bytes) -> None:
         sys.stdout.buffer.flush()
     except OSError as error:
         raise OutputClosed.by(error) from None
+
+
+def deliver(data: bytes, path: str | None) -> None:
+    """A result that is bytes, in a file where one is named, else on standard output."""
+    if path is None:
+        out_bytes(data)
+    else:
+        Path(path).write_bytes(data)
 
 
 def say(text: str, *, start: str = "", end: str = "\n") -> None:
