@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import pithgraph
+from pithgraph.notes import verifier_key
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -57,17 +61,20 @@ def test_the_python_examples_run(folder: Path) -> None:
 
 
 def test_the_commands_print_what_is_shown(folder: Path) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    pithgraph.save_private_key(key, folder / "key.pem")
+    vkey = verifier_key("example.org/log", key.public_key().public_bytes_raw())
     count = 0
     for block in blocks("console"):
         for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
-            program, *arguments = shlex.split(command)
+            program, *arguments = shlex.split(command.replace("NAME+HASH+KEY", str(vkey)))
             assert program == "pithgraph"
             done = run(["-m", "pithgraph", *arguments], folder)
             assert done.returncode == 0, done.stderr
             pattern = re.escape(shown).replace("…\\\n", r"(?:.*\n)*")
             assert re.fullmatch(pattern, done.stdout), done.stdout
             count += 1
-    assert count == 3
+    assert count == 12
 
 
 def test_the_first_command_gives_the_published_hash(folder: Path) -> None:
@@ -89,8 +96,6 @@ def test_the_verbs_of_the_readme_are_the_programs() -> None:
 
 
 def test_what_is_exported_is_there() -> None:
-    import pithgraph
-
     assert sorted(set(pithgraph.__all__)) == sorted(pithgraph.__all__)
     assert set(pithgraph.__all__) == {"__version__", *pithgraph._ROOM_OF}
     for name in pithgraph.__all__:
