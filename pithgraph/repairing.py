@@ -38,7 +38,7 @@ from pithgraph.log.batch import NewAlias, NewEvent
 from pithgraph.log.compression import ZSTD
 from pithgraph.log.layout import POSITION_BYTES, Location, RefusedRow
 from pithgraph.log.reader import COMPRESSION, DATA_FILE, DICTIONARY
-from pithgraph.log.writer import REPAIR_FOLDER, writer_lock
+from pithgraph.log.writer import READER_FILE, REPAIR_FOLDER, writer_lock
 from pithgraph.merkle import HASH_BYTES, TILE_WIDTH, Tile, leaf_hash
 from pithgraph.ordinary import EventClass, class_of
 from pithgraph.validation import VERIFIED, Facts, establish, is_authentic, judge
@@ -100,7 +100,13 @@ def repair(
                 repaired = repaired._replace(aside=_new_path(folder))
                 os.replace(beside / _ASIDE_FILE, repaired.aside or "")
                 _sync(folder)
+            # LMDB's lock file says which transaction was the last. It goes with the log that it is
+            # about: who has the old log open keeps both, and whoever opens the new one makes its
+            # own. Twice, for one that was made meanwhile.
+            readers = folder / READER_FILE
+            readers.unlink(missing_ok=True)
             os.replace(beside / DATA_FILE, folder / DATA_FILE)
+            readers.unlink(missing_ok=True)
             _sync(folder)
         except OSError as error:
             raise LogError(f"{folder}: {error.strerror}; nothing was repaired") from None

@@ -8,6 +8,8 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,14 @@ from damage import RING, Damage, Patient, build
 from pithgraph import repairing
 from pithgraph.checking import Check
 from pithgraph.errors import LogError
+from pithgraph.fsck import Fsck
+from pithgraph.ingestion import ingest_pieces
 from pithgraph.log import Log, LogWriter, layout
 from pithgraph.repairing import Repaired, repair
 from pithgraph.replaying import replay
+from pithgraph.sources import Piece
 from pithgraph.validation import ASSURANCES
+from signing import at, canonical, signed_event
 
 DERIVED = (b"by_digest", b"by_paper", b"papers", b"tiles", b"states")
 CANNOT_BE_READ = (b"format", b"compression", b"dictionary")
@@ -225,6 +231,41 @@ def test_a_reader_goes_on_with_the_old_log(sound: Path, tmp_path: Path) -> None:
     assert os.fstat(reader).st_nlink == 0
     assert os.stat(folder / "data.mdb").st_ino != before.st_ino
     os.close(reader)
+
+
+@pytest.mark.parametrize("transactions", [8, 9])
+def test_a_writer_goes_on_with_the_new_log_beside_readers_of_the_old(
+    tmp_path: Path, transactions: int
+) -> None:
+    """LMDB's lock file, which such a reader keeps open, says that the old log's transactions are
+    the last; the new log has fewer, and LMDB keeps two pages in turn that lead to the last."""
+    log = tmp_path / "log"
+    with LogWriter.open(log) as writer:
+        for second in range(transactions):
+            value = signed_event("graph_snapshot", created_at=at(second))
+            ingest_pieces(writer, [Piece("more", 1, canonical(value))], keyring=RING)
+    code = (
+        "import sys; from pithgraph.log import Log\n"
+        "with Log.open(sys.argv[1]) as log, log.snapshot() as held:\n"
+        "    print(held.size, flush=True); sys.stdin.read()\n"
+        "    print(sum(1 for _ in held.events_from(0)), flush=True)"
+    )
+    reading = subprocess.Popen(
+        [sys.executable, "-c", code, str(log)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with reading:
+        assert reading.stdout is not None
+        held = int(reading.stdout.readline())
+        assert repair(log, keyring=RING).events == held
+        for second in range(5):
+            with LogWriter.open(log) as writer:
+                value = signed_event("correction", created_at=at(40 + second))
+                done = ingest_pieces(writer, [Piece("more", 1, canonical(value))], keyring=RING)
+                assert done.position == held + second + 1
+        assert list(Fsck(log, keyring=RING)) == []
+        out, _ = reading.communicate("")
+        assert int(out) == held
 
 
 def test_of_damaged_pages_is_made_what_can_be_read_or_nothing_is_done(

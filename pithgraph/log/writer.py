@@ -30,6 +30,7 @@ from pithgraph.log.reader import DATA_FILE, MAX_READERS, Log, lmdb_errors
 from pithgraph.merge import State
 
 LOCK_FILE: Final = "writer.lock"
+READER_FILE: Final = "lock.mdb"  # LMDB's own, with a line for each reader
 # Where a repair makes the new log; what a killed one left, the next removes.
 REPAIR_FOLDER: Final = "repair.tmp"
 _FIRST_MAP_BYTES: Final = 64 * 1024 * 1024
@@ -170,7 +171,7 @@ def writer_lock(folder: Path) -> Iterator[None]:
 
 
 # A data file that was not there a moment ago is another writer's, which the lock will name.
-_OWN_FILES: Final = frozenset({LOCK_FILE, "lock.mdb", DATA_FILE, NEW_FILE, REPAIR_FOLDER})
+_OWN_FILES: Final = frozenset({LOCK_FILE, READER_FILE, DATA_FILE, NEW_FILE, REPAIR_FOLDER})
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -226,7 +227,7 @@ def _prepare(folder: Path, compression: str) -> int:
 def _reserve_reader_table(folder: Path) -> None:
     """Give LMDB's table of readers its room on the disk. LMDB leaves holes in it and maps it: where
     the disk is full then, the first who touches one is killed by SIGBUS. Raises OSError."""
-    path = folder / "lock.mdb"
+    path = folder / READER_FILE
     if path.exists() and path.stat().st_size >= _READER_TABLE_BYTES:
         return
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
