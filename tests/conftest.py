@@ -17,6 +17,14 @@ from pithgraph.cli import main
 
 # A slow machine is no fault of an example.
 hypothesis.settings.register_profile("pithgraph", deadline=None)
+# The same examples at every run, none made smaller: for `mutation`, which asks for pass or fail.
+hypothesis.settings.register_profile(
+    "same",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
 hypothesis.settings.load_profile("pithgraph")
 
 
