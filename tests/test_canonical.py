@@ -379,10 +379,10 @@ def test_digits_that_are_no_integer_are_not_limited() -> None:
     ],
 )
 def test_hostile_text_is_refused_quickly(text: bytes) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(DecodeError):
         decode(text)
-    assert time.perf_counter() - begun < 2.0
+    assert time.process_time() - begun < 2.0
 
 
 def at_depth_of_stack(frames: int, call: Callable[[], Any]) -> Any:
