@@ -30,7 +30,9 @@ from pithgraph import merge, validation
 from pithgraph.errors import VERDICT_REASONS
 from pithgraph.events import Event
 from pithgraph.keyring import Keyring
-from pithgraph.merge import PaperAlias, State, merge_events
+from pithgraph.kinds import KINDS
+from pithgraph.merge import PaperAlias, State, merge_events, merge_ordinary
+from pithgraph.ordinary import state_row
 from pithgraph.validation import ASSURANCES, Assurance, Judged, establish, judge
 from signing import ALICE, DROP, PAPER, Json, at, signed_event
 
@@ -212,6 +214,42 @@ def test_an_empty_state() -> None:
     state = merge_events(PAPER.number, [], [], RING)
     assert state.document["current"]["record_created"] is None
     assert (state.event_count, state.equivocation_count, state.applied_as_stated) == (0, 0, 0)
+
+
+def test_a_state_cannot_be_changed() -> None:
+    state = merge_events(PAPER.number, [], [], RING)
+    with pytest.raises(AttributeError):
+        state.event_count = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("as_of", [None, TIMES[-1]])
+def test_an_alias_row_without_a_time_is_none(as_of: str | None) -> None:
+    """SPEC §4 has such a row refused, so none comes out of a log; a caller may hand one over."""
+    names = [(f"pith_short_{n}", PAPER.suffix[:n]) for n in (8, 12)]
+    rows = [PaperAlias(*names[0], "yesterday"), PaperAlias(*names[1], "yesterday")]
+    rows += [PaperAlias(*names[1], TIMES[0]), PaperAlias(*names[1], "yesterday")]
+    state = merge_events(PAPER.number, [], rows, RING, as_of=as_of)
+    shown = state.document["current"]["source_aliases"]
+    assert [(row["alias_kind"], row["created_at"]) for row in shown] == [(names[1][0], TIMES[0])]
+
+
+@pytest.mark.parametrize("aliased", [False, True])
+def test_ordinary_events_have_the_state_that_the_rules_give(aliased: bool) -> None:
+    """Every member of it: what a replay takes from the index is what the merge computes."""
+    kinds = ("record_created", "graph_snapshot", "correction", "correction")
+    events = [
+        Event.from_value(signed_event(kind, created_at=at(second)))
+        for second, kind in enumerate(kinds, 1)
+    ]
+    aliases = [PaperAlias("pith_short_8", PAPER.suffix[:8], TIMES[0])] if aliased else []
+    rows: dict[str, list[Any]] = {}
+    for kind, event in zip(kinds, events, strict=True):
+        rows.setdefault(KINDS[kind].bucket, []).append(state_row(event))
+    ids = [f'"{event.event_id}"'.encode() for event in events]
+    record = oracle.canonical(PAPER.record)
+    ordinary = merge_ordinary(PAPER.number, ids, rows, record, aliases, RING.sha256, "verified")
+    assert ordinary == merge_events(PAPER.number, events, aliases, RING)
+    assert ordinary.document["current"]["source_aliases"] != [] or not aliased
 
 
 # --- written out: the rules by the examples that SPEC gives for them

@@ -11,8 +11,7 @@ import ast
 
 import pytest
 
-import mutation
-from mutation import Mutant, mutants_of, planted, sample, survivors
+from mutation import Mutant, planted, survivors
 
 MERGED = "tests/test_cases.py::test_merged_from_values"
 THROUGH_THE_LOG = "tests/test_cases.py::test_through_the_log_reopened_at_every_border"
