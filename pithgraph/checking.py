@@ -25,7 +25,7 @@ from pithgraph.identifiers import alias_time, parse_pith_number
 from pithgraph.keyring import Keyring
 from pithgraph.log import layout
 from pithgraph.log.layout import PAPER_BYTES, POSITION_BYTES
-from pithgraph.log.reader import COMPRESSION, DICTIONARY, Snapshot
+from pithgraph.log.snapshot import COMPRESSION, DICTIONARY, Snapshot
 from pithgraph.merge import State
 from pithgraph.merging import Merging
 from pithgraph.merkle import EMPTY_EDGE, Edge, extend

@@ -37,7 +37,7 @@ from pithgraph.errors import (
 )
 from pithgraph.keys import public_bytes
 from pithgraph.log import Snapshot
-from pithgraph.log.reader import StoredEvent
+from pithgraph.log.snapshot import StoredEvent
 from pithgraph.merkle import (
     consistency_path,
     inclusion_path,

@@ -30,7 +30,7 @@ from pithgraph.log.layout import (
     position_of_index,
     read_index_value,
 )
-from pithgraph.log.reader import IndexRow
+from pithgraph.log.snapshot import IndexRow
 from pithgraph.merge import PaperAlias, State, merge, merge_ordinary
 from pithgraph.ordinary import (
     ID_START,

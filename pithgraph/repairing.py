@@ -37,7 +37,8 @@ from pithgraph.log import Log, LogWriter, Snapshot, layout
 from pithgraph.log.batch import NewAlias, NewEvent
 from pithgraph.log.compression import ZSTD
 from pithgraph.log.layout import POSITION_BYTES, Location, RefusedRow
-from pithgraph.log.reader import COMPRESSION, DATA_FILE, DICTIONARY
+from pithgraph.log.reader import DATA_FILE
+from pithgraph.log.snapshot import COMPRESSION, DICTIONARY
 from pithgraph.log.writer import READER_FILE, REPAIR_FOLDER, writer_lock
 from pithgraph.merkle import HASH_BYTES, TILE_WIDTH, Tile, leaf_hash
 from pithgraph.ordinary import EventClass, class_of

@@ -19,7 +19,8 @@ from pithgraph.ingestion import ingest_pieces
 from pithgraph.keyring import Keyring
 from pithgraph.log import LogWriter, layout
 from pithgraph.log import compression as log_compression
-from pithgraph.log.reader import Log, Snapshot
+from pithgraph.log.reader import Log
+from pithgraph.log.snapshot import Snapshot
 from pithgraph.replaying import current_state
 from pithgraph.sources import Piece
 from pithgraph.validation import ASSURANCES
@@ -144,7 +145,7 @@ class Patient:
         try:
             self._apply(transaction, damages)
             log = Log(self.folder, self._environment, self._tables)
-            yield Snapshot(transaction, transaction, log)
+            yield Snapshot(transaction, transaction, log.path, log._tables, log._classes)
         finally:
             transaction.abort()
 

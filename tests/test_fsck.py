@@ -28,7 +28,7 @@ from pithgraph.errors import LogError
 from pithgraph.events import Event
 from pithgraph.fsck import PAGES, Fsck
 from pithgraph.log import Log, LogWriter, layout
-from pithgraph.log.reader import Snapshot
+from pithgraph.log.snapshot import Snapshot
 from pithgraph.ordinary import EventClass
 from pithgraph.validation import Facts, ReceiptTrial, Trial
 from planting import Fault, plant

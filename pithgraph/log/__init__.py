@@ -7,7 +7,8 @@ an event counts; the log stores what it is handed.
 
 from pithgraph.log.batch import Appended
 from pithgraph.log.mounts import remote_file_system
-from pithgraph.log.reader import Log, Snapshot, StoredEvent
+from pithgraph.log.reader import Log
+from pithgraph.log.snapshot import Snapshot, StoredEvent
 from pithgraph.log.writer import LogWriter
 
 __all__ = ["Appended", "Log", "LogWriter", "Snapshot", "StoredEvent", "remote_file_system"]

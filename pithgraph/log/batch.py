@@ -17,7 +17,7 @@ from pithgraph.events import Event
 from pithgraph.identifiers import PithNumber
 from pithgraph.log import layout
 from pithgraph.log.compression import NONE, PLAIN, Codec, codec_of, train
-from pithgraph.log.reader import COMPRESSION, DICTIONARY
+from pithgraph.log.snapshot import COMPRESSION, DICTIONARY
 from pithgraph.merkle import Tile, extend, read_edge
 from pithgraph.ordinary import EventClass, cut
 from pithgraph.validation import Facts

@@ -21,7 +21,8 @@ import lmdb
 
 from pithgraph.log import layout
 from pithgraph.log.compression import codec_of
-from pithgraph.log.reader import COMPRESSION, DATA_FILE, lmdb_errors
+from pithgraph.log.reader import DATA_FILE, lmdb_errors
+from pithgraph.log.snapshot import COMPRESSION
 
 NEW_FILE: Final = "data.mdb.new"
 _MAP_BYTES: Final = 1024 * 1024
