@@ -85,7 +85,7 @@ def test_the_first_command_gives_the_published_hash(folder: Path) -> None:
     state_hash = "9bbb9e468ac2ea4d75a2513b96f5ee6172e9fee242a930f52aa8d687f6d567e9"
     assert f"  state_sha256  {state_hash}\n" in done.stdout
     assert f"  expected      {state_hash}  matches\n" in done.stdout
-    assert second.strip().endswith(".venv/bin/pytest -q")
+    assert second.strip().endswith(".venv/bin/pytest -q -n auto --dist worksteal")
 
 
 def test_the_verbs_of_the_readme_are_the_programs() -> None:
