@@ -4,6 +4,7 @@ hypothesis profile for every machine."""
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,16 @@ import pytest
 
 from pithgraph import keys
 from pithgraph.cli import main
+
+# Whoever starts the suite in the background may ignore these, and so would each program that tests
+# interrupt.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # A slow machine is no fault of an example.
 hypothesis.settings.register_profile("pithgraph", deadline=None)
