@@ -145,6 +145,27 @@ def test_the_last_checkpoint_may_be_replaced_by_the_new_one(site: Site) -> None:
         assert open_checkpoint(site.last.read_bytes(), [VKEY]).size == size
 
 
+def test_the_last_checkpoint_is_replaced_whole_or_stays(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what the log will be held against: half of it would be of no use."""
+    before = site.last.read_bytes()
+
+    def full(*_: object) -> None:
+        assert site.last.read_bytes() == before
+        raise OSError(28, "No space left on device")
+
+    for name in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"os.{name}", full)
+            done = site.checkpoint("--last", site.last, "-o", site.last)
+        assert (done.code, site.last.read_bytes()) == (3, before)
+        assert "No space left on device" in done.err
+    assert site.checkpoint("--last", site.last, "-o", site.last).code == 0
+    assert site.last.read_bytes() != before
+    assert [path.name for path in site.last.parent.iterdir() if "partial" in path.name] == []
+
+
 def test_a_log_without_events_has_a_checkpoint_that_every_log_begins_with(site: Site) -> None:
     empty = site.log.with_name("empty")
     append(empty)

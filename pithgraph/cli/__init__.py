@@ -160,11 +160,25 @@ def out_bytes(data: bytes) -> None:
 
 
 def deliver(data: bytes, path: str | None) -> None:
-    """A result that is bytes, in a file where one is named, else on standard output."""
+    """A result that is bytes, in a file where one is named, else on standard output. A file that is
+    there, such as the last checkpoint, is replaced at once and whole, or stays."""
     if path is None:
         out_bytes(data)
-    else:
-        Path(path).write_bytes(data)
+        return
+    place = Path(path)
+    if place.exists() and not place.is_file():  # a device, or somebody's pipe
+        place.write_bytes(data)
+        return
+    place = place.resolve()  # what a link leads to is replaced, not the link
+    beside = place.with_name(f".{place.name}.{os.getpid()}.partial")
+    try:
+        with beside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, place)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def say(text: str, *, start: str = "", end: str = "\n") -> None:
