@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,6 +20,7 @@ from pithgraph.identifiers import fingerprint_of
 from pithgraph.keys import private_key_from_pem, private_key_to_pem, public_bytes, sign
 
 _OWNER_ONLY: Final = 0o600
+_MAX_KEY_BYTES: Final = 1 << 16
 
 
 def generate_private_key() -> Ed25519PrivateKey:
@@ -55,7 +55,11 @@ def load_private_key(
 ) -> Ed25519PrivateKey:
     """Read a private key file. Raises PrivateKeyError naming the file, never its content."""
     try:
-        return private_key_from_pem(Path(path).read_bytes(), passphrase)
+        with open(path, "rb") as file:
+            pem = file.read(_MAX_KEY_BYTES + 1)
+        if len(pem) > _MAX_KEY_BYTES:
+            raise PrivateKeyError(f"longer than {_MAX_KEY_BYTES} bytes, which no key is")
+        return private_key_from_pem(pem, passphrase)
     except OSError as error:
         raise PrivateKeyError(f"{path}: {error.strerror}") from None
     except PrivateKeyError as error:

@@ -135,5 +135,9 @@ class BackupError(PithgraphError):
     """A backup that cannot be made where it was asked for, such as on a full disk."""
 
 
+class OutputError(PithgraphError):
+    """A file that cannot be written where it was asked for."""
+
+
 class WorkerError(PithgraphError):
     """A worker process ended before its work was done."""

@@ -4,15 +4,13 @@ What lives here: which checks are made, in which order and where. What must not:
 rows (`checking`).
 
 LMDB trusts the pages of its file: a damaged one may end the process that reads it. So the pages are
-walked first, by the verifier that comes with lmdb, which is Python alone. Only where it finds
-nothing, and the file has all its pages, are the rows read here; otherwise in a process of their
-own, whose end is a finding.
+walked first (`log.pages`), in Python alone. Only where nothing is found there are the rows read
+here; otherwise in a process of their own, whose end is a finding.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,14 +18,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
-import lmdb
-from lmdb.verify import VerifyError
-from lmdb.verify import verify as verify_pages
-
 from pithgraph.checking import Check, Finding, Sums
 from pithgraph.errors import LogError, PithgraphError
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log
+from pithgraph.log.pages import page_faults
 from pithgraph.log.reader import DATA_FILE
 from pithgraph.log.writer import writer_lock
 from pithgraph.sources import load_keyring
@@ -59,15 +54,15 @@ class Fsck:
         self.pages_skipped = ""
 
     def __iter__(self) -> Iterator[Finding]:
+        if not (self._folder / DATA_FILE).is_file():
+            Log.open(self._folder)  # which says so
         try:
             with writer_lock(self._folder):  # while a writer changes them, pages differ
                 pages = check_pages(self._folder)
         except LogError as error:
-            if not (self._folder / DATA_FILE).is_file():
-                Log.open(self._folder)  # which says so
             self.pages_skipped, pages = str(error), []
         yield from pages
-        harmless = not (pages or self.pages_skipped or is_short(self._folder))
+        harmless = not (pages or self.pages_skipped)
         yield from self._rows() if harmless else self._elsewhere()
 
     def _rows(self) -> Iterator[Finding]:
@@ -107,24 +102,10 @@ class Fsck:
 def check_pages(folder: Path) -> list[Finding]:
     """What is wrong with the pages of a log that nobody writes to. Raises LogError."""
     try:
-        faults = verify_pages(str(folder / DATA_FILE), subdir=False)  # type: ignore[no-untyped-call]
-    except VerifyError as error:
-        faults = [str(error)]
+        faults = page_faults(folder / DATA_FILE)
     except OSError as error:
         raise LogError(f"{folder}: {error.strerror}") from None
     return [Finding(PAGES, DATA_FILE, fault) for fault in faults]
-
-
-def is_short(folder: Path) -> bool:
-    """Whether a log's file ends before its last page, which may be one that nothing uses. Of a
-    value that takes several pages the verifier looks at the first alone."""
-    try:
-        with lmdb.open(os.fsencode(folder), readonly=True, create=False, lock=False) as environment:
-            pages = int(environment.info()["last_pgno"]) + 1
-            page_bytes = int(environment.stat()["psize"])
-            return (folder / DATA_FILE).stat().st_size < pages * page_bytes
-    except lmdb.Error:
-        return True
 
 
 def _send_rows(pipe: Connection, folder: Path, keyring: Keyring, deep: bool) -> None:
@@ -132,12 +113,13 @@ def _send_rows(pipe: Connection, folder: Path, keyring: Keyring, deep: bool) -> 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the other process ends this one
     sums: Sums | None = None
-    try:
-        with Log.open(folder) as log, log.snapshot() as snapshot:
-            check = Check(snapshot, keyring, deep=deep)
-            for finding in check:
-                pipe.send(finding)
-            sums = check.sums
-    except PithgraphError as error:
-        pipe.send(Finding(PAGES, DATA_FILE, f"the rows cannot be read: {error}"))
-    pipe.send(sums)
+    with suppress(BrokenPipeError):  # then nobody asks any more
+        try:
+            with Log.open_even_cut(folder) as log, log.snapshot() as snapshot:
+                check = Check(snapshot, keyring, deep=deep)
+                for finding in check:
+                    pipe.send(finding)
+                sums = check.sums
+        except PithgraphError as error:
+            pipe.send(Finding(PAGES, DATA_FILE, f"the rows cannot be read: {error}"))
+        pipe.send(sums)

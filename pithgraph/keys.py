@@ -22,7 +22,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -132,7 +132,7 @@ def use_backend(name: str | None = None) -> None:
         name = list(BACKENDS)[-1]
     if name not in BACKENDS:
         if name == "pynacl":
-            raise ValueError("PyNaCl is not installed, or too old: pip install 'pithgraph[fast]'")
+            raise ValueError("PyNaCl is not installed, or too old: pip install pynacl")
         raise ValueError(f"{name!r} is none of the libraries that verify: {', '.join(BACKENDS)}")
     _backend, _verify = name, BACKENDS[name]
 
@@ -209,11 +209,12 @@ def private_key_from_pem(pem: bytes, passphrase: bytes | None = None) -> Ed25519
         key = serialization.load_pem_private_key(pem, passphrase)
     except TypeError:
         raise PrivateKeyError(
-            "the private key is encrypted: give its passphrase"
+            "the private key is encrypted: give its passphrase, or write it to another file "
+            "without one, as by `openssl pkey -in KEY -out OTHER`"
             if passphrase is None
             else "the private key is not encrypted: give no passphrase"
         ) from None
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, InternalError):  # the last for keys too short
         raise PrivateKeyError("no PKCS#8 PEM private key, or a wrong passphrase") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise PrivateKeyError("the private key is not an Ed25519 key")

@@ -24,6 +24,7 @@ from msgspec import Raw, Struct
 
 from pithgraph.canonical import decode, digest, encode, join_object
 from pithgraph.documents import EventView
+from pithgraph.errors import LogError
 from pithgraph.events import Event
 from pithgraph.identifiers import alias_time, check_time, derive_aliases, parse_pith_number
 from pithgraph.keyring import Keyring
@@ -105,19 +106,33 @@ class State(Struct, frozen=True, dict=True):
 
     @property
     def document(self) -> dict[str, Any]:
-        """The state document as a decoded value; a new one at every call."""
-        document: dict[str, Any] = json.loads(self.canonical)
+        """The state document as a decoded value; a new one at every call. Raises LogError where it
+        was made of damaged rows, which are joined as they are."""
+        try:
+            document: dict[str, Any] = json.loads(self.canonical)
+        except ValueError as error:
+            raise self._damaged(error) from None
         return document
 
     @functools.cached_property
     def core_sha256(self) -> str:
-        """What two mirrors that were handed different junk or alias dates agree in (SPEC §7, 7)."""
-        members = _MEMBERS.decode(self.hashed)
-        current = _MEMBERS.decode(members["current"])
+        """What two mirrors that were handed different junk or alias dates agree in (SPEC §7, 7).
+        Raises LogError as `document` does."""
+        try:
+            members = _MEMBERS.decode(self.hashed)
+            current = _MEMBERS.decode(members["current"])
+        except (ValueError, KeyError) as error:  # msgspec's are among these
+            raise self._damaged(error) from None
         del current["source_aliases"]
         core = {name: bytes(members[name]) for name in _CORE_MEMBERS}
         core["current"] = join_object({name: bytes(raw) for name, raw in current.items()})
         return digest(join_object(core))
+
+    def _damaged(self, error: Exception) -> LogError:
+        return LogError(
+            f"the state of {self.pith_number} is no JSON, so a row that the log holds about it is "
+            f"damaged ({error}): see `pithgraph fsck`, or restore the log from a backup"
+        )
 
 
 def merge_events(

@@ -18,7 +18,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import chain, count
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -29,7 +29,7 @@ import lmdb
 from pithgraph.checking import BAD_ROW, Check, place
 from pithgraph.errors import LogError, PithgraphError
 from pithgraph.events import Event
-from pithgraph.fsck import check_pages, is_short
+from pithgraph.fsck import check_pages
 from pithgraph.identifiers import alias_time
 from pithgraph.keyring import Keyring
 from pithgraph.kinds import KINDS
@@ -91,8 +91,7 @@ def repair(
     with writer_lock(folder):
         shutil.rmtree(beside, ignore_errors=True)
         try:
-            harmless = not (check_pages(folder) or is_short(folder))
-            rebuild = _rebuild if harmless else _rebuild_elsewhere
+            rebuild = _rebuild_elsewhere if check_pages(folder) else _rebuild
             repaired = rebuild(folder, beside, keyring, progress)
             _check(beside, keyring)
             _sync(beside / DATA_FILE)
@@ -104,6 +103,7 @@ def repair(
             # LMDB's lock file says which transaction was the last. It goes with the log that it is
             # about: who has the old log open keeps both, and whoever opens the new one makes its
             # own. Twice, for one that was made meanwhile.
+            _give_alike(folder / DATA_FILE, beside / DATA_FILE)
             readers = folder / READER_FILE
             readers.unlink(missing_ok=True)
             os.replace(beside / DATA_FILE, folder / DATA_FILE)
@@ -114,6 +114,14 @@ def repair(
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     return repaired
+
+
+def _give_alike(old: Path, new: Path) -> None:
+    """Let those read and write the new log who might the old one, where that is ours to say."""
+    shutil.copymode(old, new)
+    status = old.stat()
+    with suppress(PermissionError):
+        os.chown(new, status.st_uid, status.st_gid)
 
 
 def _new_path(folder: Path) -> Path:
@@ -146,10 +154,13 @@ def _rebuild_elsewhere(
 def _send(pipe: Connection, folder: Path, beside: Path, keyring: Keyring) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the other process ends this one
+    done: Repaired | str
     try:
-        pipe.send(_rebuild(folder, beside, keyring, None))
+        done = _rebuild(folder, beside, keyring, None)
     except (PithgraphError, OSError) as error:
-        pipe.send(str(error).rstrip("."))
+        done = str(error).rstrip(".")
+    with suppress(BrokenPipeError):  # then nobody asks any more
+        pipe.send(done)
 
 
 def _check(beside: Path, keyring: Keyring) -> None:
@@ -174,7 +185,7 @@ def _rebuild(
     folder: Path, beside: Path, keyring: Keyring, progress: Callable[[int], None] | None
 ) -> Repaired:
     with ExitStack() as open_things:
-        old = open_things.enter_context(Log.open(folder))
+        old = open_things.enter_context(Log.open_even_cut(folder))
         snapshot = open_things.enter_context(old.snapshot())
         try:
             _ = snapshot.codec

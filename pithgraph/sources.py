@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from importlib import resources
-from pathlib import Path
 from typing import Any, Final, cast
 
 from pithgraph.checkpoints import text_document
@@ -52,6 +51,7 @@ STANDARD_INPUT: Final = "-"
 # In a folder, only files of these names are read; a file that is named itself always is.
 SUFFIXES: Final = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
 
+_MAX_KEYRING_BYTES: Final = 1 << 26  # above 100,000 keys
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
@@ -64,7 +64,15 @@ def load_keyring(path: str | os.PathLike[str] | None = None) -> Keyring:
         data = resources.files("pithgraph").joinpath("data/keyring.json").read_bytes()
         return Keyring.from_bytes(data)
     try:
-        return Keyring.from_bytes(Path(path).read_bytes())
+        data = bytearray()
+        with open(path, "rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                data += block
+                if len(data) > _MAX_KEYRING_BYTES:
+                    raise KeyringError(
+                        f"longer than {_MAX_KEYRING_BYTES} bytes, which no keyring is"
+                    )
+        return Keyring.from_bytes(bytes(data))
     except OSError as error:
         raise KeyringError(f"{path}: {error.strerror}") from None
     except (DecodeError, KeyringError) as error:

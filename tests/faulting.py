@@ -35,7 +35,8 @@ META_BYTES: Final = 2 * 4096  # LMDB's two meta pages begin the file
 _VICTIM: Final = """
 import sys
 from pithgraph import cli, ingestion
-from pithgraph.cli import ingest, out
+from pithgraph.cli import ingest
+from pithgraph.cli.output import out
 from pithgraph.log import LogWriter
 
 ingestion._BATCH_ROWS = {rows}

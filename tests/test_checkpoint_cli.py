@@ -166,14 +166,33 @@ def test_the_last_checkpoint_is_replaced_whole_or_stays(
     assert [path.name for path in site.last.parent.iterdir() if "partial" in path.name] == []
 
 
+def test_no_file_is_replaced_but_the_last_checkpoint(site: Site, tmp_path: Path) -> None:
+    """A slip of the pen must not cost the key that signs, nor the checkpoint that was kept."""
+    precious = tmp_path / "precious"
+    precious.write_bytes(site.last.read_bytes())
+    for more in ((), ("--last", site.last)):
+        for done in (
+            site.checkpoint(*more, "-o", precious),
+            site.prove("--from", site.last, *site.signing, "-o", precious),
+        ):
+            assert done.code == 3
+            assert f"{precious} is there already, and is not replaced: name a new file" in done.err
+    assert precious.read_bytes() == site.last.read_bytes()
+    link = tmp_path / "link"
+    link.symlink_to(site.last)
+    assert site.checkpoint("--last", site.last, "-o", link).code == 0  # the same file
+    assert link.is_symlink()
+
+
 def test_a_log_without_events_has_a_checkpoint_that_every_log_begins_with(site: Site) -> None:
     empty = site.log.with_name("empty")
     append(empty)
-    done = site.run("checkpoint", "--log", empty, *site.signing, "-o", site.last)
+    first = site.last.with_name("first.note")
+    done = site.run("checkpoint", "--log", empty, *site.signing, "-o", first)
     assert done.code == 0
-    assert read_checkpoint(site.last.read_bytes()).root == hashlib.sha256().digest()
-    assert site.checkpoint("--last", site.last).code == 0
-    done = site.prove("--from", site.last, *site.signing)  # but nothing can be proven of it
+    assert read_checkpoint(first.read_bytes()).root == hashlib.sha256().digest()
+    assert site.checkpoint("--last", first).code == 0
+    done = site.prove("--from", first, *site.signing)  # but nothing can be proven of it
     assert (done.code, done.out) == (1, "")
     assert "nothing leads from 0 leaves" in done.err
 

@@ -243,7 +243,8 @@ def test_compression_that_is_not_installed_is_named(  # type: ignore[no-untyped-
     log = tmp_path / "log"
     done = run("ingest", "--log", log, published / STATE, "--compress")
     assert done.code == 4
-    assert "pip install 'pithgraph[fast]'" in done.err
+    assert "pip install zstandard" in done.err
+    assert not log.exists()
     assert run("ingest", "--log", log, published / STATE).code == 0
 
 
@@ -451,7 +452,16 @@ def test_a_state_cannot_steer_a_terminal(run, tmp_path: Path, keyring: Path) -> 
     exact = run(*verb).out
     assert exact.encode() == canonical(json.loads(exact)) + b"\n"
     assert "\x9b" in exact
-    pretty = run(*verb, "--pretty").out
+    for text in (run(*verb, "--pretty").out, on_terminal(*verb)):
+        assert text.replace("\n", "").isprintable()
+        assert json.loads(text) == json.loads(exact)
+    exported = on_terminal("export", "--log", log)
+    assert exported.replace("\n", "").isprintable()
+    assert json.loads(exported) == event
+
+
+def on_terminal(*verb: object) -> str:
+    """What a command draws on a terminal."""
     leader, follower = pty.openpty()
     command = [sys.executable, "-m", "pithgraph", *map(str, verb)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -462,10 +472,49 @@ def test_a_state_cannot_steer_a_terminal(run, tmp_path: Path, keyring: Path) -> 
         while part := os.read(leader, 4096):
             drawn += part
     os.close(leader)
-    on_terminal = drawn.decode().replace("\r\n", "\n")
-    for text in (pretty, on_terminal):
-        assert text.replace("\n", "").isprintable()
-        assert json.loads(text) == json.loads(exact)
+    return drawn.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("verb", [(), ("proof",)])
+def test_without_a_verb_the_help_is_shown_line_by_line(run, verb: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+    done = run(*verb)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == run(*verb, "--help").out
+
+
+def test_events_of_unknown_keys_are_pointed_out(run, tmp_path: Path, keyring: Path) -> None:  # type: ignore[no-untyped-def]
+    """Who forgets --keyring sees states that hold nothing."""
+    log = tmp_path / "log"
+    run("ingest", "--log", log, jsonl(tmp_path / "e.jsonl", signed_event()), "--keyring", keyring)
+    for verb in (("replay", "--log", log), ("state", "--log", log, PAPER.number)):
+        said = "1 events are of keys that the keyring does not hold: --keyring names another"
+        assert said in run(*verb).err
+        assert said not in run(*verb, "--keyring", keyring).err
+
+
+def test_a_keyring_and_a_key_without_an_end_are_refused(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    run("ingest", "--log", tmp_path / "log", os.devnull)
+    done = run("replay", "--log", tmp_path / "log", "--keyring", "/dev/zero")
+    assert (done.code, "no keyring is" in done.err) == (3, True)
+    done = run(
+        "checkpoint", "--log", tmp_path / "log", "--origin", "a.example", "--key", "/dev/zero"
+    )
+    assert (done.code, "no key is" in done.err) == (3, True)
+
+
+def test_a_log_on_a_read_only_mount_is_warned_of(
+    run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+) -> None:
+    run("ingest", "--log", tmp_path / "log", os.devnull)
+    real = os.statvfs(tmp_path)
+    flags = real.f_flag | os.ST_RDONLY
+    seen = os.statvfs_result([*real[:8], flags, *real[9:]])
+    monkeypatch.setattr(os, "statvfs", lambda _: seen)
+    done = run("replay", "--log", tmp_path / "log")
+    assert done.code == 0
+    assert "mounted read-only" in done.err
 
 
 def test_an_interrupt_exits_130_and_keeps_what_is_done(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,33 @@ def test_the_verb_and_the_door(tmp_path: Path) -> None:
     assert packed.read_bytes() == gzip.compress(first.stdout, mtime=0)
     assert run("export", "--log", tmp_path / "nothing", "-o", tmp_path / "no").returncode == 4
     assert not (tmp_path / "no").exists()
+
+
+SLOW = """
+    import sys, time
+    import pithgraph.exporting
+    def slowly(*arguments):
+        print("there", flush=True)
+        time.sleep(60)
+    pithgraph.exporting._alias_places = slowly
+    from pithgraph.cli import main
+    main(sys.argv[1:])
+"""
+
+
+def test_a_killed_export_leaves_no_file_by_that_name(tmp_path: Path) -> None:
+    """Half an export looks like a whole one to who ingests it."""
+    fill(tmp_path / "log", junk(3))
+    command = [sys.executable, "-c", textwrap.dedent(SLOW), "export", "--log", tmp_path / "log"]
+    with subprocess.Popen(
+        [*command, "-o", tmp_path / "x.jsonl"], stdout=subprocess.PIPE, env=ENVIRONMENT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"there\n"
+        process.kill()
+    assert not (tmp_path / "x.jsonl").exists()
+    assert run("export", "--log", tmp_path / "log", "-o", tmp_path / "x.jsonl").returncode == 0
+    assert len((tmp_path / "x.jsonl").read_bytes().splitlines()) == 3
 
 
 def test_a_file_that_cannot_be_finished_is_not_left(tmp_path: Path) -> None:

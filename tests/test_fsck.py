@@ -516,6 +516,15 @@ def test_the_death_of_the_process_that_reads_is_a_finding(
     assert check.sums is None
 
 
+def test_a_pipe_in_place_of_the_data_is_no_log(tmp_path: Path) -> None:
+    """Nobody waits for who might write into it, and nothing is made in a folder without a log."""
+    (tmp_path / "log").mkdir()
+    os.mkfifo(tmp_path / "log" / "data.mdb")
+    done = fsck(tmp_path / "log")
+    assert (done.returncode, "there is no log" in done.stderr) == (4, True)
+    assert os.listdir(tmp_path / "log") == ["data.mdb"]
+
+
 def test_while_somebody_writes_pages_are_not_checked(log: Path) -> None:
     with LogWriter.open(log):
         done = fsck(log, "--json")

@@ -478,7 +478,7 @@ def test_all_works_without_pynacl() -> None:
     )
     first, second = done.stdout.splitlines()
     assert first == "cryptography cryptography True"
-    assert second == "PyNaCl is not installed, or too old: pip install 'pithgraph[fast]'"
+    assert second == "PyNaCl is not installed, or too old: pip install pynacl"
 
 
 def test_the_probe_of_libsodium_is_what_it_says() -> None:
@@ -660,6 +660,12 @@ def pem_of(key: object) -> bytes:
 
 
 PLAIN_PEM = private_key_to_pem(ALICE.private)
+# The seed has 31 bytes, and the lengths around it say so.
+SHORT_PEM = (
+    b"-----BEGIN PRIVATE KEY-----\n"
+    + base64.b64encode(bytes.fromhex("302d020100300506032b65700421041f") + ALICE.seed[:31])
+    + b"\n-----END PRIVATE KEY-----\n"
+)
 LOCKED_PEM = private_key_to_pem(ALICE.private, PASSPHRASE)
 
 
@@ -676,6 +682,7 @@ LOCKED_PEM = private_key_to_pem(ALICE.private, PASSPHRASE)
         (PLAIN_PEM[:60], None, "no PKCS#8 PEM private key"),
         (b"", None, "no PKCS#8 PEM private key"),
         (ALICE.seed, None, "no PKCS#8 PEM private key"),
+        (SHORT_PEM, None, "no PKCS#8 PEM private key"),
         (LOCKED_PEM[:-40] + b"\n-----END ENCRYPTED PRIVATE KEY-----\n", PASSPHRASE, "PKCS#8"),
     ],
 )

@@ -727,6 +727,20 @@ def test_a_log_that_was_replaced_while_it_was_open(tmp_path: Path) -> None:
             put(log, *snapshots(2))
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_lock_that_was_removed_lets_nobody_write_twice(tmp_path: Path, again: bool) -> None:
+    """A second writer would give classes the numbers that the first gives to others."""
+    with LogWriter.open(tmp_path) as log:
+        put(log, *snapshots(1))
+        (tmp_path / "writer.lock").unlink()
+        if again:
+            (tmp_path / "writer.lock").touch()  # as another writer would, from another process
+        with pytest.raises(LogError, match=r"writer\.lock was removed or replaced"):
+            put(log, *snapshots(2))
+    with LogWriter.open(tmp_path) as log:
+        assert put(log, *snapshots(2)).appended == 1
+
+
 def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("mine")

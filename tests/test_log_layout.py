@@ -255,7 +255,7 @@ def test_without_zstandard_a_compressed_log_names_the_extra(
     with LogWriter.open(tmp_path / "old", compress=True) as log:
         put(log, replications(3))
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    needs = pytest.raises(LogError, match=r"zstandard: pip install 'pithgraph\[fast\]'")
+    needs = pytest.raises(LogError, match=r"pip install zstandard")
     with needs, Log.open(tmp_path / "old") as log:
         list(replay(log, keyring=RING))
     with needs, LogWriter.open(tmp_path / "old") as writer:

@@ -90,8 +90,10 @@ def set_aside(done: Repaired) -> list[dict[str, Any]]:
 
 def test_a_sound_log_stays_what_it_is(sound: Path, tmp_path: Path) -> None:
     folder = damaged(sound, tmp_path / "log")
+    (folder / "data.mdb").chmod(0o640)
     done = repair(folder, keyring=RING)
     assert (done.set_aside, done.aside, done.moved, done.established) == (0, None, None, 0)
+    assert (folder / "data.mdb").stat().st_mode & 0o777 == 0o640
     assert Said(folder) == Said(sound)
     assert sorted(os.listdir(folder)) == ["data.mdb", "lock.mdb", "writer.lock"]
 

@@ -9,18 +9,17 @@ refused, 4 the log is damaged, locked or of another format, 130 interrupted.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 import click
 
 from pithgraph import __version__
+from pithgraph.cli.output import OutputClosed, say, to_nowhere
 from pithgraph.errors import (
     IdentifierError,
     KeyringError,
@@ -69,16 +68,6 @@ def pithgraph() -> None:
     """
 
 
-class OutputClosed(Exception):
-    """Nothing more can be printed. Without a text, whoever read our output has gone, and there is
-    nobody to tell."""
-
-    @classmethod
-    def by(cls, error: OSError) -> OutputClosed:
-        """What a failed write to standard output means."""
-        return cls() if isinstance(error, BrokenPipeError) else cls(error.strerror)
-
-
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with a code of SPEC §11."""
     # A stream that the caller closed is None.
@@ -108,6 +97,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         code = pithgraph.main(arguments, prog_name="pithgraph", standalone_mode=False)
         return int(code or FINE)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)  # the help, which is ours and has lines
+        return USAGE
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
@@ -119,7 +111,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         say("; ".join(("interrupted", *notes)))
         return INTERRUPTED
     except OutputClosed as error:
-        _to_nowhere(sys.stdout)
+        to_nowhere(sys.stdout)
         if str(error):
             say(f"error: standard output: {error}")
         return REFUSED
@@ -135,72 +127,3 @@ def _usage(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     hint = f"; see `{context.command_path} --help`" if context else ""
     return f"error: {error.format_message()}{hint}"
-
-
-def _to_nowhere(stream: TextIO) -> None:
-    """Let what is left in a stream's buffer go where it cannot fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def out(text: str) -> None:
-    """One line of a result, on standard output."""
-    try:
-        click.echo(printable(text))
-    except OSError as error:
-        raise OutputClosed.by(error) from None
-
-
-def out_bytes(data: bytes) -> None:
-    """A result that is bytes, exactly as they are."""
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    except OSError as error:
-        raise OutputClosed.by(error) from None
-
-
-def deliver(data: bytes, path: str | None) -> None:
-    """A result that is bytes, in a file where one is named, else on standard output. A file that is
-    there, such as the last checkpoint, is replaced at once and whole, or stays."""
-    if path is None:
-        out_bytes(data)
-        return
-    place = Path(path)
-    if place.exists() and not place.is_file():  # a device, or somebody's pipe
-        place.write_bytes(data)
-        return
-    place = place.resolve()  # what a link leads to is replaced, not the link
-    beside = place.with_name(f".{place.name}.{os.getpid()}.partial")
-    try:
-        with beside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, place)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def say(text: str, *, start: str = "", end: str = "\n") -> None:
-    """One line for a person, on standard error. Where nobody can read it, nothing else changes."""
-    try:
-        click.echo(start + printable(text) + end, nl=False, err=True)
-    except OSError:
-        _to_nowhere(sys.stderr)
-
-
-def printable_json(text: str) -> str:
-    """JSON text with the same value, where in strings everything is escaped that could steer a
-    terminal: JSON itself asks for that below U+0020 alone."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
-        for character in text
-    )
-
-
-def printable(text: str) -> str:
-    """The text with everything escaped that could steer a terminal."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )

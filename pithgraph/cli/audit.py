@@ -10,7 +10,8 @@ from functools import partial
 import click
 
 from pithgraph.audit import Finding, audit_bytes
-from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
+from pithgraph.cli import FAILED, FINE, REFUSED, options
+from pithgraph.cli.output import out, say
 from pithgraph.cli.progress import BYTES, Bar
 from pithgraph.errors import DecodeError, Refused
 from pithgraph.notes import VerifierKey

@@ -7,7 +7,8 @@ from functools import partial
 import click
 
 from pithgraph.backup import backup
-from pithgraph.cli import FINE, options, out
+from pithgraph.cli import FINE, options
+from pithgraph.cli.output import out
 from pithgraph.cli.progress import EVENTS, Bar
 from pithgraph.log import Log
 from pithgraph.sources import load_keyring

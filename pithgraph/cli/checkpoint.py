@@ -7,7 +7,8 @@ import click
 from pithgraph.authoring import load_private_key
 from pithgraph.checkpointing import load_checkpoint, make_checkpoint
 from pithgraph.checkpoints import read_checkpoint
-from pithgraph.cli import FINE, deliver, options, say
+from pithgraph.cli import FINE, options
+from pithgraph.cli.output import deliver, say
 from pithgraph.keys import public_bytes
 from pithgraph.log import Log
 from pithgraph.notes import verifier_key
@@ -43,7 +44,7 @@ def command(
         last = None if last_path is None else load_checkpoint(last_path)
         with log.snapshot() as snapshot:
             note = make_checkpoint(snapshot, origin, key, last=last)
-    deliver(note, output)
+    deliver(note, output, replaces=last_path)
     checkpoint = read_checkpoint(note)
     say(f"{checkpoint.size} events, root {checkpoint.root.hex()}")
     say(f"vkey {verifier_key(origin, public_bytes(key))}")

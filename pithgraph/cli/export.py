@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import click
 
-from pithgraph.cli import FINE, options, out_bytes, say
+from pithgraph.cli import FINE, options
+from pithgraph.cli.output import result, say
 from pithgraph.cli.progress import EVENTS, Bar
 from pithgraph.exporting import export
 from pithgraph.log import Log
@@ -47,7 +45,7 @@ def command(log_path: str, start: int, output: str | None) -> int:
         check_position(log, start)
         left = partial(_events_from, log, start)
         with (
-            _writing(output) as write,
+            result(output) as write,
             Bar("export", left, EVENTS, beside_results=output is None) as bar,
         ):
             done = export(log, write, start=start, progress=lambda made: bar.update(made, made))
@@ -61,19 +59,3 @@ def command(log_path: str, start: int, output: str | None) -> int:
 def _events_from(log: Log, start: int) -> int:
     with log.snapshot() as snapshot:
         return snapshot.size - start
-
-
-@contextmanager
-def _writing(output: str | None) -> Iterator[Callable[[bytes], object]]:
-    """A new file, on disk when this ends and gone where it fails; or standard output."""
-    if output is None:
-        yield out_bytes
-        return
-    with open(output, "xb") as file:
-        try:
-            yield file.write
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            os.unlink(output)
-            raise

@@ -6,7 +6,8 @@ import json
 
 import click
 
-from pithgraph.cli import FINE, LOG, options, out, say
+from pithgraph.cli import FINE, LOG, options
+from pithgraph.cli.output import out, say
 from pithgraph.cli.progress import EVENTS, Bar
 from pithgraph.fsck import Fsck
 from pithgraph.repairing import repair

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from pithgraph.cli import FINE, REFUSED, options, out, say
+from pithgraph.cli import FINE, REFUSED, options
+from pithgraph.cli.output import out, say
 from pithgraph.cli.progress import BYTES, EVENTS, Bar
 from pithgraph.errors import REFUSAL_REASONS
 from pithgraph.ingestion import Ingested, ingest

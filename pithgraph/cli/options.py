@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pithgraph.cli import say
+from pithgraph.cli.output import say
 from pithgraph.errors import CheckpointError
 from pithgraph.log import remote_file_system
 from pithgraph.notes import VerifierKey, check_key_name, parse_verifier_key
@@ -44,7 +44,19 @@ def _warned(_: click.Context, __: click.Parameter, path: str | None) -> str | No
             f"warning: {path} is on {kind}: logs hold on a machine's own file systems only; on one "
             "that several machines share, this log may be read wrong, or be damaged"
         )
+    elif path is not None and _is_read_only(path):
+        say(
+            f"warning: {path} is on a file system that is mounted read-only, where readers cannot "
+            "be noted: if the log is written elsewhere meanwhile, it may be read wrong"
+        )
     return path
+
+
+def _is_read_only(path: str) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 log_folder = log_option(required=True, help="The log's folder.")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final, NamedTuple, Self
 
-from pithgraph.cli import say
+from pithgraph.cli.output import say
 
 # What is done by then stays quiet.
 _QUIET_SECONDS: Final = 0.5

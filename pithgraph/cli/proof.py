@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from pithgraph.canonical import digest, encode
-from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
+from pithgraph.cli import FAILED, FINE, REFUSED, options
+from pithgraph.cli.output import deliver, out, say
 from pithgraph.errors import DecodeError, ProofError
 from pithgraph.identifiers import parse_reference
 from pithgraph.keyring import Keyring
@@ -124,7 +125,9 @@ def build(log_path: str, pith: str, keyring_path: str | None, folder: str) -> in
     for proof in proofs:
         text = encode(proof)
         path = Path(folder) / f"{paper.suffix[:8]}-{proof['rule']}-{digest(text)[:12]}.json"
-        path.write_bytes(text + b"\n")
+        deliver(text + b"\n", str(path), replaces=str(path))
         out(str(path))
     say(f"equivocations about {paper}: {len(proofs)}, under keyring {keyring.sha256}")
+    if not proofs and keyring_path is None:
+        say("events of keys that the keyring does not hold show none: --keyring names another")
     return FINE

@@ -17,7 +17,8 @@ from pithgraph.checkpointing import (
     prove_inclusion,
 )
 from pithgraph.checkpoints import read_checkpoint
-from pithgraph.cli import FINE, deliver, options, say
+from pithgraph.cli import FINE, options
+from pithgraph.cli.output import deliver, say
 from pithgraph.log import Log, Snapshot
 
 # Where C2SP `tlog-tiles` has the newest checkpoint of a log, too.

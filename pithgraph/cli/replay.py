@@ -10,8 +10,9 @@ from functools import partial
 
 import click
 
-from pithgraph.cli import FAILED, FINE, REFUSED, options, out, say
+from pithgraph.cli import FAILED, FINE, REFUSED, options
 from pithgraph.cli.ingest import say_refusals
+from pithgraph.cli.output import out, say, say_unknown, unknown_keys
 from pithgraph.cli.progress import BYTES, EVENTS, PAPERS, Bar
 from pithgraph.expected import Expected, read_expected
 from pithgraph.identifiers import PithNumber, check_time, parse_pith_number, parse_reference
@@ -143,12 +144,13 @@ class _Total:
 
     def __init__(self) -> None:
         self.papers = self.compared = self.differing = self.absent = 0
-        self.stated = self.unsigned = self.refused = 0
+        self.stated = self.unsigned = self.unknown = self.refused = 0
 
     def add(self, state: State, wanted: list[Expected], as_json: bool) -> None:
         """Print a state's hashes, and what was expected of them."""
         self.papers += 1
         self.stated += state.applied_as_stated
+        self.unknown += unknown_keys(state)
         row = {name: getattr(state, name) for name in _JSON}
         if not as_json:
             _print(state)
@@ -181,6 +183,7 @@ class _Total:
         if compared:
             text += f"; differing from what was expected: {self.differing}"
         say(text)
+        say_unknown(self.unknown)
         if self.unsigned and assurance != STATED:
             say("published rows that carry no signatures count under --assurance stated only")
         if self.absent:

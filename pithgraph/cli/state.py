@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import click
 
-from pithgraph.cli import FINE, options, out_bytes, printable_json, say
+from pithgraph.cli import FINE, options
+from pithgraph.cli.output import out_bytes, printable_json, say, say_unknown, unknown_keys
 from pithgraph.identifiers import check_time, parse_reference
 from pithgraph.log import Log
 from pithgraph.replaying import check_position, current_state, find_paper, replay
@@ -57,14 +57,15 @@ def command(
             (state,) = replay(
                 log, [paper], keyring=keyring, assurance=assurance, as_of=as_of, at=at
             )
+    document = state.document  # also where its bytes are printed: it may be none, of damaged rows
     text = state.canonical
     if pretty:
-        text = json.dumps(state.document, indent=2, ensure_ascii=False).encode("utf-8")
-    if pretty or sys.stdout.isatty():
-        text = printable_json(text.decode("utf-8")).encode("utf-8")
+        indented = json.dumps(document, indent=2, ensure_ascii=False)
+        text = printable_json(indented).encode("utf-8")
     out_bytes(text + b"\n")
     note = f"state_sha256 {state.state_sha256}, keyring {keyring.sha256}, assurance {assurance}"
     if assurance == STATED:
         note += f", {state.applied_as_stated} events applied as stated"
     say(note)
+    say_unknown(unknown_keys(state))
     return FINE

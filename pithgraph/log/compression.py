@@ -70,7 +70,7 @@ def _zstandard() -> Any:
         import zstandard
     except ImportError:
         raise LogError(
-            "the log is compressed, which needs the package zstandard: "
-            "pip install 'pithgraph[fast]'"
+            "a compressed log needs the package zstandard, which comes with pithgraph's extra "
+            "`fast`: pip install zstandard"
         ) from None
     return zstandard

@@ -135,7 +135,7 @@ class RefusedRow(NamedTuple):
 def read_meta(name: bytes, value: bytes | memoryview | None) -> int:
     """A number of the log as a whole; 0 where it was never set. Raises LogError."""
     text = bytes(value or b"0")
-    if not text.isdigit():
+    if not text.isdigit() or len(text) > 2 * POSITION_BYTES:
         raise LogError(f"the log's counter {name.decode()} is damaged: {text[:40]!r}")
     return int(text)
 

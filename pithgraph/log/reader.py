@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -21,6 +21,7 @@ from pithgraph.errors import BackupError, LogError, MerkleError
 from pithgraph.log import layout
 from pithgraph.log.forks import never_end, opened_before, watch
 from pithgraph.log.layout import BrokenSeal
+from pithgraph.log.pages import is_cut
 from pithgraph.log.snapshot import Snapshot
 from pithgraph.ordinary import EventClass
 
@@ -98,6 +99,18 @@ class Log:
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
         """Open a log for reading. Raises LogError: absent, damaged, of another format."""
+        return cls._open(path, check_whole)
+
+    @classmethod
+    def open_even_cut(cls, path: str | os.PathLike[str]) -> Self:
+        """As `open`, also where the log's file lacks its end: the system ends a process that reads
+        what is missing, by SIGBUS."""
+        return cls._open(path, lambda *_: None)
+
+    @classmethod
+    def _open(
+        cls, path: str | os.PathLike[str], check: Callable[[Path, lmdb.Environment], None]
+    ) -> Self:
         folder = Path(path)
         try:
             there = (folder / DATA_FILE).is_file()
@@ -108,6 +121,7 @@ class Log:
         with lmdb_errors(folder):
             environment = _open_readonly(folder)
             try:
+                check(folder, environment)
                 environment.reader_check()
                 tables: dict[bytes, Any] = {}
                 log = cls(folder, environment, tables)
@@ -212,6 +226,19 @@ class Log:
                 f"{self.path}: the log has format {stated}, this pithgraph reads {layout.FORMAT}. "
                 "Use the pithgraph that wrote it, or a newer one."
             )
+
+
+def check_whole(folder: Path, environment: lmdb.Environment) -> None:
+    """Raise LogError where a log's file was cut, before anything is read of it."""
+    try:
+        cut = is_cut(folder / DATA_FILE, environment)
+    except OSError as error:
+        raise LogError(f"{folder}: {error.strerror}") from None
+    if cut:
+        raise LogError(
+            f"{folder}: {DATA_FILE} was cut: it lacks pages that are in use. Restore the log from "
+            "a backup; `pithgraph fsck` says what is left, and `fsck --repair` may save it"
+        )
 
 
 def _open_readonly(folder: Path) -> lmdb.Environment:

@@ -24,9 +24,10 @@ from pithgraph.errors import LogError
 from pithgraph.identifiers import parse_pith_number
 from pithgraph.log import layout
 from pithgraph.log.batch import Appended, Batch, New
-from pithgraph.log.compression import NONE, ZSTD
+from pithgraph.log.compression import NONE, ZSTD, codec_of
 from pithgraph.log.making import NEW_FILE, make_log, sync_folder
-from pithgraph.log.reader import DATA_FILE, MAX_READERS, Log, lmdb_errors
+from pithgraph.log.pages import lengthen
+from pithgraph.log.reader import DATA_FILE, MAX_READERS, Log, check_whole, lmdb_errors
 from pithgraph.merge import State
 
 LOCK_FILE: Final = "writer.lock"
@@ -67,6 +68,8 @@ class LogWriter(Log):
             new = not (folder / DATA_FILE).exists()
             if not new and not (folder / DATA_FILE).is_file():
                 raise LogError(f"{folder}: {DATA_FILE} is no regular file")
+            if new:
+                codec_of(ZSTD if compress else NONE, None)  # that it is installed
             folder.mkdir(parents=True, exist_ok=True)
             if new and any(name not in _OWN_FILES for name in os.listdir(folder)):
                 raise LogError(f"{folder}: the folder is not empty and holds no log")
@@ -84,6 +87,7 @@ class LogWriter(Log):
                     meminit=False,
                 )
                 try:
+                    check_whole(folder, environment)
                     environment.reader_check()
                     tables = _open_tables(folder, environment)
                     log = cls(folder, environment, tables)
@@ -97,7 +101,7 @@ class LogWriter(Log):
             _give_back(lock)
             raise
         log._lock = lock
-        log._file = _identity(folder)
+        log._file = _identity(folder / DATA_FILE)
         log._refused_rows = Counter()
         return log
 
@@ -129,7 +133,7 @@ class LogWriter(Log):
             return done, refused_rows, numbers
 
         appended, self._refused_rows, self._numbers = self._write(append)
-        if _identity(self.path) != self._file:
+        if self._has_moved():
             raise LogError(f"{self.path}: the log was moved, removed or replaced while it was open")
         return appended
 
@@ -147,14 +151,38 @@ class LogWriter(Log):
 
     def _write(self, work: Callable[[lmdb.Transaction], Result]) -> Result:
         self._check_process()
+        self._check_lock()
         with lmdb_errors(self.path):
             while True:
                 try:
                     with self._environment.begin(write=True) as transaction:
-                        return work(transaction)
+                        done = work(transaction)
+                    self._lengthen()
+                    return done
                 except lmdb.MapFullError:
                     # The transaction is lost, the batch is not: grow, then do it again.
                     self._environment.set_mapsize(2 * self._environment.info()["map_size"])
+
+    def _check_lock(self) -> None:
+        """Raise LogError where another writer may have come in, since the lock is another file."""
+        status = os.fstat(self._lock)
+        held = status.st_dev, status.st_ino
+        if _identity(self.path / LOCK_FILE) != held and not self._has_moved():
+            raise LogError(
+                f"{self.path}: {LOCK_FILE} was removed or replaced while the log was open, so "
+                "another process may be writing: see that there is none, then run it again; "
+                "nothing of this batch was stored"
+            )
+
+    def _has_moved(self) -> bool:
+        return _identity(self.path / DATA_FILE) != self._file
+
+    def _lengthen(self) -> None:
+        """So that a file which is too short was cut. What is stored is stored, also where this
+        fails, or the log has gone elsewhere."""
+        if not self._has_moved():
+            with suppress(OSError):
+                lengthen(self.path / DATA_FILE, self._environment)
 
 
 @contextmanager
@@ -174,10 +202,10 @@ def writer_lock(folder: Path) -> Iterator[None]:
 _OWN_FILES: Final = frozenset({LOCK_FILE, READER_FILE, DATA_FILE, NEW_FILE, REPAIR_FOLDER})
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """Which file the log's data are in: device and inode."""
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to: device and inode."""
     try:
-        status = os.stat(folder / DATA_FILE)
+        status = os.stat(path)
     except OSError:
         return None
     return status.st_dev, status.st_ino

@@ -1,0 +1,105 @@
+"""Every verb on logs whose rows were damaged: a documented exit code, no traceback, no false JSON.
+
+Damages are those of `damage`, done to the file for good. What fsck and repair say of them stands
+beside those.
+"""
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import signing
+from damage import Damage, Patient, build
+from pithgraph.authoring import save_private_key
+from signing import ALICE, PAPER
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Damage]]:
+    folder = tmp_path_factory.mktemp("damaged")
+    build(folder / "log")
+    (folder / "ring.json").write_bytes(signing.canonical(signing.keyring_value()))
+    save_private_key(ALICE.private, folder / "key.pem")
+    patient = Patient(folder / "log")
+    damages = [
+        damage
+        for table in patient.rows
+        for damage in (*patient.edits(table), *patient.flips(table, step=97))
+    ]
+    patient.close()
+    return folder, damages
+
+
+def verbs(folder: Path) -> list[tuple[object, ...]]:
+    log, ring = ("--log", folder / "damaged"), ("--keyring", folder / "ring.json")
+    signed = ("--origin", "a.example", "--key", folder / "key.pem")
+    return [
+        ("replay", *log, *ring),
+        ("replay", *log, *ring, "--json"),
+        ("state", *log, PAPER.number, *ring),
+        ("state", *log, PAPER.number, *ring, "--pretty", "--at", 9),
+        ("proof", "build", *log, PAPER.number, *ring, "--out", folder / "proofs"),
+        ("export", *log),
+        ("checkpoint", *log, *signed),
+        ("prove", *log, 3, *signed),
+        ("ingest", *log, *ring, folder / "ring.json"),
+    ]
+
+
+def check_every_verb(run: Any, folder: Path, damage: Damage) -> set[int]:
+    """The exit codes there were."""
+    codes = set()
+    shutil.rmtree(folder / "damaged", ignore_errors=True)
+    shutil.copytree(folder / "log", folder / "damaged")
+    patient = Patient(folder / "damaged")
+    patient.keep(damage)
+    patient.close()
+    for verb in verbs(folder):
+        done = run(*verb)  # which looks for tracebacks
+        assert done.code in {0, 1, 3, 4}, (damage.what, verb, done)
+        if done.code == 0 and verb[0] in ("state", "export"):
+            for line in [done.out] if verb[0] == "state" else done.out.splitlines():
+                json.loads(line)
+        codes.add(done.code)
+    return codes
+
+
+def test_verbs_on_damaged_logs_in_a_sample(run: Any, ground: Any) -> None:
+    folder, damages = ground
+    seen = set()
+    for damage in random.Random(5).sample(damages, 40):
+        seen |= check_every_verb(run, folder, damage)
+    assert {0, 4} <= seen
+
+
+@pytest.mark.slow
+def test_verbs_on_damaged_logs(run: Any, ground: Any) -> None:
+    folder, damages = ground
+    for damage in damages:
+        check_every_verb(run, folder, damage)
+
+
+@pytest.mark.parametrize("old", [b'"payload":{', b'","event_id":"', b'"created_at":"'])
+@pytest.mark.parametrize("new", [b"\x00", b"\xff", b"}}", b'"}]},{"'])
+def test_a_damaged_row_makes_no_state_that_is_no_json(
+    run: Any, ground: Any, old: bytes, new: bytes
+) -> None:
+    """Rows are joined into a state as they are stored."""
+    folder, _ = ground
+    patient = Patient(folder / "log")
+    changed = []
+    for key, value in patient.rows[b"events"]:
+        changed.append((key, value.replace(old, new + old[len(new) :])))
+    patient.close()
+    damage = Damage(b"events", tuple(changed), f"{old!r} made {new!r}")
+    assert 4 in check_every_verb(run, folder, damage)
+
+
+def test_a_counter_of_thousands_of_digits(run: Any, ground: Any) -> None:
+    folder, _ = ground
+    damage = Damage(b"meta", ((b"events", b"9" * 5000),), "a long counter")
+    assert 4 in check_every_verb(run, folder, damage)
