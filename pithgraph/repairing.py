@@ -54,8 +54,9 @@ _BATCH_BYTES: Final = 16 * 1024 * 1024
 
 
 class Repaired(NamedTuple):
-    """What a repair did. `events`, `aliases` and `refused` count what the log holds now,
-    `established` the events whose facts had to be established anew. `set_aside` counts the rows
+    """What a repair did. `events`, `aliases` and `refused` count what the log holds now, `lost` the
+    events that it held before and does not hold now, `established` those whose facts had to be
+    established anew. `set_aside` counts the rows
     that stand in the file `aside`, None where there are none. `moved` is the first position at
     which the log has another event than before, None where it has the same events at the same
     positions."""
@@ -63,6 +64,7 @@ class Repaired(NamedTuple):
     events: int
     aliases: int
     refused: int
+    lost: int
     established: int
     set_aside: int
     aside: Path | None
@@ -207,11 +209,21 @@ def _rebuild(
                 made.size,
                 made.entries(b"aliases"),
                 made.entries(b"refused"),
+                max(_held(snapshot) - made.size, 0),
                 taken.established,
                 aside.count,
                 None,
                 taken.moved,
             )
+
+
+def _held(snapshot: Snapshot) -> int:
+    """How many events a log has held, by whatever still says so."""
+    try:
+        size = snapshot.size
+    except LogError:
+        size = 0
+    return max(size, snapshot.entries(b"by_digest"), snapshot.entries(b"by_paper"))
 
 
 class _NewLog(LogWriter):

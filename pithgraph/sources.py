@@ -61,17 +61,15 @@ def load_keyring(path: str | os.PathLike[str] | None = None) -> Keyring:
     Raises KeyringError naming the file.
     """
     if path is None:
-        data = resources.files("pithgraph").joinpath("data/keyring.json").read_bytes()
-        return Keyring.from_bytes(data)
+        shipped = resources.files("pithgraph").joinpath("data/keyring.json").read_bytes()
+        return Keyring.from_bytes(shipped)
     try:
         data = bytearray()
         with open(path, "rb") as file:
             while block := file.read(BLOCK_BYTES):
                 data += block
                 if len(data) > _MAX_KEYRING_BYTES:
-                    raise KeyringError(
-                        f"longer than {_MAX_KEYRING_BYTES} bytes, which no keyring is"
-                    )
+                    raise KeyringError(f"longer than {_MAX_KEYRING_BYTES} bytes: no keyring is")
         return Keyring.from_bytes(bytes(data))
     except OSError as error:
         raise KeyringError(f"{path}: {error.strerror}") from None

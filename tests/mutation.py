@@ -240,7 +240,8 @@ class Tree:
 
     def _run(self, tests: Sequence[str], *options: str) -> int:
         """The exit code of pytest. Examples are the same at every run, and none is made smaller."""
-        command = [sys.executable, *options, "-m", "pytest", "-x", "-q", "-k", "not planted"]
+        command = [sys.executable, *options, "-m", "pytest", "-x", "-q"]
+        command += ["-m", "not slow", "-k", "not planted"]
         command += ["-p", "no:cacheprovider", "--hypothesis-profile=same", *tests]
         paths = f"{self._folder}{os.pathsep}{self._folder / 'tests'}"
         try:

@@ -390,6 +390,7 @@ WEAKENED: list[tuple[Attack, Weakening]] = [
 ]
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize(("attack", "weaken"), weakened(WEAKENED))
 def test_a_weakened_engine_is_seen(
     attack: Attack, weaken: Weakening, monkeypatch: pytest.MonkeyPatch

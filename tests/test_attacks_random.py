@@ -159,6 +159,7 @@ WEAKENINGS: dict[str, Weakening] = {
 }
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("weaken", WEAKENINGS)
 def test_a_weakened_engine_is_seen(weaken: str, monkeypatch: pytest.MonkeyPatch) -> None:
     WEAKENINGS[weaken](monkeypatch)

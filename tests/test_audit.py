@@ -1000,6 +1000,7 @@ HOSTILE: tuple[Callable[[Any], Any], ...] = (
 )
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_no_place_of_a_document_makes_an_audit_raise(name: str) -> None:
     value, keyring = DOCUMENTS[name]

@@ -267,6 +267,7 @@ SLOW = """
 """
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize(
     ("step", "number"),
     [

@@ -143,10 +143,18 @@ def _duplicated(rows: list[New], chance: random.Random) -> Iterable[list[New]]:
     return _random_batches(more, chance)
 
 
-WAYS: list[Batches] = [_all_at_once, _one_at_a_time, _random_batches, _permuted, _duplicated]
+LONGER_WAYS: list[Batches] = [_all_at_once, _random_batches, _duplicated]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
+@pytest.mark.parametrize(
+    "way",
+    [
+        _one_at_a_time,
+        _permuted,
+        *(pytest.param(way, marks=pytest.mark.longer) for way in LONGER_WAYS),
+    ],
+    ids=lambda way: way.__name__.strip("_"),
+)
 def test_through_the_log(case: Case, way: Batches, tmp_path: Path) -> None:
     chance = random.Random(case.folder.name)
     with LogWriter.open(tmp_path / "log") as log:
@@ -171,6 +179,7 @@ KEPT = {
 }
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("kept", KEPT.values(), ids=KEPT)
 def test_through_the_log_however_it_is_kept(
     case: Case, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -191,6 +200,7 @@ def test_through_the_log_however_it_is_kept(
         keys.use_backend()
 
 
+@pytest.mark.longer
 def test_through_the_log_reopened_at_every_border(case: Case, tmp_path: Path) -> None:
     chance = random.Random(case.folder.name)
     for batch in _permuted(case.rows(), chance):

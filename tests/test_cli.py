@@ -495,7 +495,7 @@ def test_events_of_unknown_keys_are_pointed_out(run, tmp_path: Path, keyring: Pa
 def test_a_keyring_and_a_key_without_an_end_are_refused(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     run("ingest", "--log", tmp_path / "log", os.devnull)
     done = run("replay", "--log", tmp_path / "log", "--keyring", "/dev/zero")
-    assert (done.code, "no keyring is" in done.err) == (3, True)
+    assert (done.code, ": no keyring is" in done.err) == (3, True)
     done = run(
         "checkpoint", "--log", tmp_path / "log", "--origin", "a.example", "--key", "/dev/zero"
     )

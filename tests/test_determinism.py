@@ -55,6 +55,7 @@ EVERYWHERE = {
     "one worker, cryptography": Surroundings({"PYTHONHASHSEED": "4"}, workers=1, backend=0),
     "two workers, optimised": Surroundings({"PYTHONHASHSEED": "5"} | ASCII, ("-OO",), workers=2),
 }
+QUICK = (0, 5)
 
 
 def printed(surroundings: Surroundings, program: Path = PROGRAM) -> dict[str, str]:
@@ -87,7 +88,13 @@ def test_the_pinned_digest_is_that_of_the_expected_states() -> None:
     assert PINNED_VERSION == MERGE_VERSION
 
 
-@pytest.mark.parametrize("name", EVERYWHERE)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if number in QUICK else pytest.mark.longer)
+        for number, name in enumerate(EVERYWHERE)
+    ],
+)
 def test_the_states_are_the_same_everywhere(name: str) -> None:
     surroundings = EVERYWHERE[name]
     if surroundings.variables.get("LC_ALL", "").startswith("tr_"):
@@ -106,6 +113,7 @@ states_of_fixtures.main(*sys.argv[1:])
 """
 
 
+@pytest.mark.longer
 def test_an_order_that_depends_on_the_hash_seed_is_seen(tmp_path: Path) -> None:
     program = tmp_path / "faulty.py"
     program.write_text(FAULTY.format(folder=str(PROGRAM.parent)), "utf-8")

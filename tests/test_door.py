@@ -139,7 +139,14 @@ def of_100_mb(before: bytes = b'"', filler: bytes = b"x", after: bytes = b'"') -
     return itertools.chain([before], itertools.repeat(filler * MIB, 100), [after])
 
 
-@pytest.mark.parametrize("place", [1, 2, 3])
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(1, marks=pytest.mark.longer),
+        2,
+        pytest.param(3, marks=pytest.mark.longer),
+    ],
+)
 def test_a_line_of_100_mb(door: Door, place: int) -> None:
     lines: list[Iterable[bytes]] = [[line] for line in GOOD]
     lines.insert(place - 1, of_100_mb())
@@ -149,6 +156,7 @@ def test_a_line_of_100_mb(door: Door, place: int) -> None:
     door.takes(path, [f":{place} too_large"], good=2, memory=memory)
 
 
+@pytest.mark.longer
 def test_a_document_of_100_mb(door: Door) -> None:
     path = door.file("document.json", of_100_mb())
     door.takes(path, [" not_an_object"], good=0, memory=1024 * MIB)
@@ -171,6 +179,7 @@ def test_a_document_that_does_not_fit_into_memory(door: Door) -> None:
     assert "document.json: unreadable: it does not fit into memory" in done.err
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("text", [b"[", b'{"a":', b"[]]", b'[{"a":'], ids=repr)
 def test_nesting_a_million_deep(door: Door, text: bytes) -> None:
     reason = "trailing_data" if text == b"[]]" else "too_deep"
@@ -183,6 +192,7 @@ def a_million_members(*more: bytes) -> bytes:
     return b"{%b}" % b",".join([*(b'"%x":0' % n for n in range(10**6)), *more])
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -253,6 +263,7 @@ def test_a_gzip_bomb_of_4_gib_as_a_line(door: Door) -> None:
     door.takes(path, [":3 too_large", ":4 syntax"], good=2)
 
 
+@pytest.mark.longer
 def test_a_gzip_bomb_of_empty_lines(door: Door) -> None:
     empty = gzip.compress(b"\n" * (64 * MIB))
     head, tail = (gzip.compress(text) for text in (b"\n".join([GOOD[0], b"7", b""]), GOOD[1]))

@@ -301,6 +301,7 @@ SEEN = {
 }
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("name", UNSAFE)
 def test_a_log_that_is_not_synced_is_seen(name: str, small: Input, tmp_path: Path) -> None:
     unsafe = recorded(small, tmp_path, UNSAFE[name])
@@ -362,6 +363,7 @@ def test_power_losses(
         assert check_power_losses(*acts, small, tmp_path, seed) > 20
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("name", ["no sync", "the log's folder is not synced"])
 def test_a_power_loss_of_a_log_that_is_not_synced_is_seen(
     name: str, small: Input, tmp_path: Path

@@ -403,6 +403,7 @@ FAULTS: list[tuple[bytes, *tuple[Fault, ...]]] = [
 ]
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("number", range(len(FAULTS)))
 def test_a_check_that_is_taken_out_is_missed(
     number: int, plain: Patient, remembered: None, monkeypatch: pytest.MonkeyPatch

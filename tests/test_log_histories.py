@@ -474,6 +474,7 @@ def shelves(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / "8", folder / "0"]
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("ring", RINGS)
 @pytest.mark.parametrize("shelf", [0, 1], ids=["ids", "no ids"])
 def test_both_ways_are_taken_often(
@@ -503,6 +504,7 @@ def test_both_ways_are_taken_often(
         assert snapshot.size > 1000
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize(
     ("workers", "backend", "compress"),
     [(0, 0, True), (1, -1, False), (2, 0, False), (1, 0, True), (2, -1, True)],
@@ -607,12 +609,14 @@ def half_of_library() -> dict[str, bytes]:
     return documents(library().events[: len(library().events) // 2], [], "open", VERIFIED)
 
 
+@pytest.mark.longer
 def test_without_a_fault_none_is_shown(shelves: list[Path]) -> None:
     for folder in shelves:
         with Log.open(folder) as log:
             assert list(faults_shown(log)) == []
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("name", REPLAY_FAULTS)
 def test_a_planted_fault_is_caught(
     name: str, shelves: list[Path], monkeypatch: pytest.MonkeyPatch

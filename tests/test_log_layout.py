@@ -126,6 +126,7 @@ def test_events_that_come_one_at_a_time_share_blocks(tmp_path: Path, compress: b
         assert list(replay(log, keyring=RING)) == [scratch(events)]
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("size", [1, 1000, 5000, 64 * 1024])
 def test_blocks_end_anywhere(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "BLOCK_BYTES", size)
@@ -341,6 +342,7 @@ def corpus_lines() -> list[bytes]:
     return list(corpus.lines(1500, 7, corpus.PLAIN))
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize(("compress", "most"), [(False, 1.35), (True, 0.40)])
 def test_what_a_log_takes_on_disk(tmp_path: Path, compress: bool, most: float) -> None:
     """For each byte of its events in canonical form, everything included."""

@@ -551,6 +551,7 @@ def is_caught(as_of: str | None = None) -> bool:
     return False
 
 
+@pytest.mark.longer
 def test_without_a_fault_nothing_is_caught() -> None:
     assert not is_caught()
 

@@ -168,8 +168,18 @@ def program(folder: Path, verb: tuple[str, ...]) -> subprocess.CompletedProcess[
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb[0])
 def test_each_verb_says_that_a_log_was_cut(log: Path, verb: tuple[str, ...]) -> None:
+    check_verb(log, verb, [(log / "data.mdb").stat().st_size // 2 & -PAGE])
+
+
+@pytest.mark.longer
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb[0])
+def test_each_verb_says_that_a_log_was_cut_elsewhere(log: Path, verb: tuple[str, ...]) -> None:
+    check_verb(log, verb, [(log / "data.mdb").stat().st_size - 1, 3 * PAGE, PAGE, 0])
+
+
+def check_verb(log: Path, verb: tuple[str, ...], ends: list[int]) -> None:
     path = log / "data.mdb"
-    for end in (path.stat().st_size - 1, path.stat().st_size // 2 & -PAGE, 3 * PAGE, PAGE, 0):
+    for end in ends:
         shutil.copy(path, log.with_name("kept"))
         os.truncate(path, end)
         done = program(log, verb)

@@ -181,6 +181,7 @@ READ = """
 """
 
 
+@pytest.mark.longer
 def test_fifty_readers_beside_a_writer(tmp_path: Path) -> None:
     with ExitStack() as stack:
         log = stack.enter_context(LogWriter.open(tmp_path, map_bytes=2**16))

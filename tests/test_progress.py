@@ -299,6 +299,7 @@ def states(large: Corpus, tmp_path_factory: pytest.TempPathFactory) -> list[str]
     return large.states(log)
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("count", [1, 2])
 def test_so_many_workers_give_the_same_states(
     count: int, large: Corpus, states: list[str], tmp_path: Path
@@ -400,6 +401,7 @@ BROKEN = (
 )
 
 
+@pytest.mark.longer
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize(
     ("end", "code", "says"),

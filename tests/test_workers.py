@@ -136,6 +136,7 @@ def test_the_sources_hold_what_is_asked_of_them(
     assert reasons >= {"unreadable", "not_an_object", "not_ingestible", "bad_alias"}
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("span", [97, 700, 10**9])
 def test_no_worker_and_spans_that_end_everywhere(
     span: int,
@@ -151,6 +152,7 @@ def test_no_worker_and_spans_that_end_everywhere(
     assert (filled(tmp_path, sources, span % 2), tables(tmp_path)) == alone
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize(("count", "backend"), [(1, -1), (2, 0)])
 def test_so_many_workers_make_the_same_log(
     count: int, backend: int, sources: list[str], alone: tuple[Ingested, Any], tmp_path: Path
