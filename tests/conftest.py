@@ -4,6 +4,7 @@ hypothesis profile for every machine."""
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ for number, handler in (
 ):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
+
+# What whoever runs the suite has set for their own work.
+for name in ("PITHGRAPH_LOG", "PITHGRAPH_KEYRING"):
+    os.environ.pop(name, None)
 
 # A slow machine is no fault of an example.
 hypothesis.settings.register_profile("pithgraph", deadline=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -11,7 +10,7 @@ import click
 
 from pithgraph.audit import Finding, audit_bytes
 from pithgraph.cli import FAILED, FINE, REFUSED, options
-from pithgraph.cli.output import out, say
+from pithgraph.cli.output import out, out_json, say
 from pithgraph.cli.progress import BYTES, Bar
 from pithgraph.errors import DecodeError, Refused
 from pithgraph.notes import VerifierKey
@@ -97,7 +96,10 @@ def _print(place: str, document: str, findings: list[Finding], as_json: bool) ->
         out(f"{place}: {document}")
     for finding in findings:
         if as_json:
-            out(json.dumps({"path": place, "document": document, **finding._asdict()}))
+            out_json({"path": place, "document": document, **finding._asdict()})
         else:
             detail = f": {finding.detail}" if finding.detail else ""
-            out(f"  {finding.status:11} {finding.check}{detail}")
+            out(f"  {finding.status:11} {finding.check}{detail}", _COLOURS.get(finding.status))
+
+
+_COLOURS = {"pass": "green", "fail": "red", "unconfirmed": "yellow"}

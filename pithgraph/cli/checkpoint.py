@@ -26,8 +26,14 @@ from pithgraph.notes import verifier_key
     "begin with it.",
 )
 @options.output
+@options.json_lines
 def command(
-    log_path: str, origin: str, key_path: str, last_path: str | None, output: str | None
+    log_path: str,
+    origin: str,
+    key_path: str,
+    last_path: str | None,
+    output: str | None,
+    as_json: bool,
 ) -> int:
     """Sign what a log holds: its name, its number of events, and the root of its Merkle tree.
 
@@ -44,8 +50,11 @@ def command(
         last = None if last_path is None else load_checkpoint(last_path)
         with log.snapshot() as snapshot:
             note = make_checkpoint(snapshot, origin, key, last=last)
-    deliver(note, output, replaces=last_path)
     checkpoint = read_checkpoint(note)
-    say(f"{checkpoint.size} events, root {checkpoint.root.hex()}")
-    say(f"vkey {verifier_key(origin, public_bytes(key))}")
+    vkey = verifier_key(origin, public_bytes(key))
+    row = {"origin": origin, "size": checkpoint.size, "root": checkpoint.root.hex(), "vkey": vkey}
+    deliver(note, output, replaces=last_path, described=row if as_json else None)
+    if not as_json:
+        say(f"{checkpoint.size} events, root {checkpoint.root.hex()}")
+        say(f"vkey {vkey}")
     return FINE

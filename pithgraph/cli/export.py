@@ -7,7 +7,7 @@ from functools import partial
 import click
 
 from pithgraph.cli import FINE, options
-from pithgraph.cli.output import result, say
+from pithgraph.cli.output import out_json, result, say
 from pithgraph.cli.progress import EVENTS, Bar
 from pithgraph.exporting import export
 from pithgraph.log import Log
@@ -31,7 +31,8 @@ from pithgraph.replaying import check_position
     metavar="FILE",
     help="Write to a new file instead of standard output.",
 )
-def command(log_path: str, start: int, output: str | None) -> int:
+@options.json_lines
+def command(log_path: str, start: int, output: str | None, as_json: bool) -> int:
     """Write a whole log as JSON Lines: its events and alias rows, in the order in which they came.
 
     Ingested into an empty log with `--admit export`, they give the same positions, Merkle root and
@@ -41,6 +42,8 @@ def command(log_path: str, start: int, output: str | None) -> int:
     pithgraph export --log my-log -o my-log.jsonl
     pithgraph export --log my-log --from 1000000 | gzip > later.jsonl.gz
     """
+    if as_json and output is None:
+        raise click.UsageError("the export itself is JSON Lines: with --json give -o, too")
     with Log.open(log_path) as log:
         check_position(log, start)
         left = partial(_events_from, log, start)
@@ -49,6 +52,10 @@ def command(log_path: str, start: int, output: str | None) -> int:
             Bar("export", left, EVENTS, beside_results=output is None) as bar,
         ):
             done = export(log, write, start=start, progress=lambda made: bar.update(made, made))
+    if as_json:
+        row = done._asdict() | {"root": done.root.hex(), "path": output}
+        out_json(row)
+        return FINE
     say(
         f"wrote {done.events} events and {done.aliases} alias rows of a log of {done.position} "
         f"events, Merkle root {done.root.hex()}; to go on later: --from {done.position}"

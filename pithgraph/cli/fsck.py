@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from pithgraph.cli import FINE, LOG, options
-from pithgraph.cli.output import out, say
+from pithgraph.cli.output import out, out_json, say
 from pithgraph.cli.progress import EVENTS, Bar
 from pithgraph.fsck import Fsck
 from pithgraph.repairing import repair
@@ -57,13 +55,16 @@ def command(
         )
         for finding in check:
             found += 1
-            out(json.dumps(finding._asdict()) if as_json else "  ".join(finding))
+            if as_json:
+                out_json(finding._asdict())
+            else:
+                out("  ".join(finding), "red")
     sums = check.sums
     if check.pages_skipped:
         say(f"pages not checked: {check.pages_skipped}")
     if as_json:
         row = {"findings": found, "pages_checked": not check.pages_skipped, "deep": deep}
-        out(json.dumps(row | ({} if sums is None else sums._asdict())))
+        out_json(row | ({} if sums is None else sums._asdict()))
     else:
         read = "the rows could not be read to their end"
         if sums is not None:
@@ -86,7 +87,7 @@ def _repair(log_path: str, keyring_path: str | None, as_json: bool) -> None:
         )
     if as_json:
         aside = None if done.aside is None else str(done.aside)
-        out(json.dumps({"repaired": done._asdict() | {"aside": aside}}))
+        out_json({"repaired": done._asdict() | {"aside": aside}})
         return
     out(
         f"repaired: {done.events} events, {done.aliases} alias rows, {done.refused} refused; "

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 
 import click
 
 from pithgraph.cli import FINE, REFUSED, options
-from pithgraph.cli.output import out, say
+from pithgraph.cli.output import out, out_json, say
 from pithgraph.cli.progress import BYTES, EVENTS, Bar
 from pithgraph.errors import REFUSAL_REASONS
 from pithgraph.ingestion import Ingested, ingest
@@ -93,7 +92,7 @@ def command(
         raise
     say_refusals(done)
     if as_json:
-        out(json.dumps({name: getattr(done, name) for name in _JSON}))
+        out_json({name: getattr(done, name) for name in _JSON})
     else:
         out(
             f"read {done.read}: appended {done.appended} ({done.invalid} invalid as verified), "

@@ -20,6 +20,8 @@ json_lines = click.option("--json", "as_json", is_flag=True, help="Print JSON Li
 keyring = click.option(
     "--keyring",
     "keyring_path",
+    envvar="PITHGRAPH_KEYRING",
+    show_envvar=True,
     type=click.Path(dir_okay=False),
     help="Trust the keys of this file instead of the registry's key.",
 )
@@ -30,6 +32,8 @@ def log_option(*, required: bool, help: str) -> Callable[[Function], Function]:
     return click.option(
         "--log",
         "log_path",
+        envvar="PITHGRAPH_LOG",
+        show_envvar=True,
         required=required,
         type=click.Path(file_okay=False),
         callback=_warned,
@@ -50,6 +54,12 @@ def _warned(_: click.Context, __: click.Parameter, path: str | None) -> str | No
             "be noted: if the log is written elsewhere meanwhile, it may be read wrong"
         )
     return path
+
+
+def is_from_environment(parameter: str) -> bool:
+    """Whether a parameter of the verb that runs has its value from an environment variable."""
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is click.core.ParameterSource.ENVIRONMENT
 
 
 def _is_read_only(path: str) -> bool:

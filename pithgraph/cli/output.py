@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -33,12 +33,21 @@ class OutputClosed(Exception):
         return cls() if isinstance(error, BrokenPipeError) else cls(error.strerror)
 
 
-def out(text: str) -> None:
-    """One line of a result, on standard output."""
+def out(text: str, colour: str | None = None) -> None:
+    """One line of a result, on standard output; on a terminal in a colour, unless NO_COLOR is set
+    (no-color.org)."""
+    line = printable(text)
+    if colour is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        line = click.style(line, fg=colour)
     try:
-        click.echo(printable(text))
+        click.echo(line)
     except OSError as error:
         raise OutputClosed.by(error) from None
+
+
+def out_json(value: dict[str, Any]) -> None:
+    """One line of JSON Lines, on standard output."""
+    out(json.dumps(value))
 
 
 def out_bytes(data: bytes) -> None:
@@ -88,10 +97,21 @@ def result(path: str | None, *, replaces: str | None = None) -> Iterator[Callabl
         raise OutputError(f"{path}: {error.strerror}") from None
 
 
-def deliver(data: bytes, path: str | None, *, replaces: str | None = None) -> None:
-    """A result in one piece; the rest as in `result`."""
-    with result(path, replaces=replaces) as write:
-        write(data)
+def deliver(
+    data: bytes,
+    path: str | None,
+    *,
+    replaces: str | None = None,
+    described: dict[str, Any] | None = None,
+) -> None:
+    """A result that is a text, in one piece; the rest as in `result`. With `described`, these words
+    about it are printed as JSON, and its own text stands among them where no file is named."""
+    if described is None or path is not None:
+        with result(path, replaces=replaces) as write:
+            write(data)
+    if described is not None:
+        where = {"text": data.decode("utf-8")} if path is None else {"path": path}
+        out_json({**described, **where})
 
 
 def say(text: str, *, start: str = "", end: str = "\n") -> None:

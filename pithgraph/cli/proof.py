@@ -11,7 +11,7 @@ import click
 
 from pithgraph.canonical import digest, encode
 from pithgraph.cli import FAILED, FINE, REFUSED, options
-from pithgraph.cli.output import deliver, out, say
+from pithgraph.cli.output import deliver, out, out_json, say
 from pithgraph.errors import DecodeError, ProofError
 from pithgraph.identifiers import parse_reference
 from pithgraph.keyring import Keyring
@@ -86,9 +86,10 @@ def _verify(piece: Piece, keyring: Keyring) -> dict[str, Any]:
 
 def _print(row: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        out(json.dumps(row))
+        out_json(row)
         return
-    out(f"{row['status']}  {row['path']}: {row['detail']}")
+    colour = "green" if row["status"] == "pass" else "red"
+    out(f"{row['status']}  {row['path']}: {row['detail']}", colour)
     if row["status"] == "pass":
         out(
             f"  {row['public_key_fingerprint']} signed both, {row['rule']} of {row['pith_number']}:"
@@ -110,7 +111,8 @@ def _print(row: dict[str, Any], as_json: bool) -> None:
     show_default=True,
     help="The folder for the files; it is made if it is not there.",
 )
-def build(log_path: str, pith: str, keyring_path: str | None, folder: str) -> int:
+@options.json_lines
+def build(log_path: str, pith: str, keyring_path: str | None, folder: str, as_json: bool) -> int:
     """Write one proof file for each equivocation about a paper, of the keyring's keys.
 
     \b
@@ -126,7 +128,12 @@ def build(log_path: str, pith: str, keyring_path: str | None, folder: str) -> in
         text = encode(proof)
         path = Path(folder) / f"{paper.suffix[:8]}-{proof['rule']}-{digest(text)[:12]}.json"
         deliver(text + b"\n", str(path), replaces=str(path))
-        out(str(path))
+        if as_json:
+            ids = [event["event_id"] for event in proof["events"]]
+            row = {"path": str(path), "pith_number": str(paper), "event_ids": ids}
+            out_json(row | {name: proof[name] for name in ("rule", "slot")})
+        else:
+            out(str(path))
     say(f"equivocations about {paper}: {len(proofs)}, under keyring {keyring.sha256}")
     if not proofs and keyring_path is None:
         say("events of keys that the keyring does not hold show none: --keyring names another")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -50,6 +50,7 @@ _IN_FOLDER: Final = "checkpoint"
 )
 @options.signing(required=False)
 @options.output
+@options.json_lines
 def command(
     log_path: str,
     event: str | None,
@@ -59,6 +60,7 @@ def command(
     origin: str | None,
     key_path: str | None,
     output: str | None,
+    as_json: bool,
 ) -> int:
     """Prove that a log holds an event, or that it still begins with an earlier checkpoint.
 
@@ -83,9 +85,10 @@ def command(
             note = make_checkpoint(snapshot, origin, load_private_key(key_path), size=size)
         else:
             note = _checkpoint(checkpoint_path, log_path, size)
-        proof, shown = _prove(snapshot, event, old_path, note)
-    deliver(proof, output)
-    say(shown)
+        proof, shown, row = _prove(snapshot, event, old_path, note)
+    deliver(proof, output, described=row if as_json else None)
+    if not as_json:
+        say(shown)
     return FINE
 
 
@@ -109,14 +112,17 @@ def _checkpoint(path: str | None, log_path: str, size: int | None) -> bytes:
 
 def _prove(
     snapshot: Snapshot, event: str | None, old_path: str | None, note: bytes
-) -> tuple[bytes, str]:
-    """A proof as it is written, and a line that says what it shows."""
+) -> tuple[bytes, str, dict[str, Any]]:
+    """A proof as it is written, and what it shows: in a line, and as JSON."""
     checkpoint = read_checkpoint(note)
+    row: dict[str, Any] = {"origin": checkpoint.origin, "size": checkpoint.size}
     whole = f"the {checkpoint.size} events of {checkpoint.origin}"
     if old_path is not None:
         document = prove_consistency(snapshot, load_checkpoint(old_path), note)
-        return encode(document) + b"\n", f"{whole} begin with those of {old_path}"
+        row["old_size"] = read_checkpoint(load_checkpoint(old_path)).size
+        return encode(document) + b"\n", f"{whole} begin with those of {old_path}", row
     assert event is not None
     stored = find_event(snapshot, event)
     where = f"event {stored.event.sha256.hex()} at position {stored.position} of {whole}"
-    return prove_inclusion(snapshot, stored.position, note), where
+    row |= {"position": stored.position, "event_sha256": stored.event.sha256.hex()}
+    return prove_inclusion(snapshot, stored.position, note), where, row

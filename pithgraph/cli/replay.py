@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ import click
 
 from pithgraph.cli import FAILED, FINE, REFUSED, options
 from pithgraph.cli.ingest import say_refusals
-from pithgraph.cli.output import out, say, say_unknown, unknown_keys
+from pithgraph.cli.output import out, out_json, say, say_unknown, unknown_keys
 from pithgraph.cli.progress import BYTES, EVENTS, PAPERS, Bar
 from pithgraph.expected import Expected, read_expected
 from pithgraph.identifiers import PithNumber, check_time, parse_pith_number, parse_reference
@@ -64,6 +63,8 @@ def command(
     pithgraph replay --log my-log
     pithgraph replay state.json --assurance stated --expect state.json
     """
+    if paths and options.is_from_environment("log_path"):
+        log_path = None
     if bool(paths) == bool(log_path):
         raise click.UsageError(
             "give PATHs or --log, and not both: `pithgraph ingest` appends to a log"
@@ -151,20 +152,21 @@ class _Total:
         self.papers += 1
         self.stated += state.applied_as_stated
         self.unknown += unknown_keys(state)
-        row = {name: getattr(state, name) for name in _JSON}
+        row = {name: getattr(state, name) for name in STATE_MEMBERS}
         if not as_json:
             _print(state)
         elif not wanted:
-            out(json.dumps(row))
+            out_json(row)
         for one in wanted:
             matches = one.matches(state)
             self._compare(state, matches)
             if as_json:
                 said = {"expected_sha256": one.state_sha256, "matches": matches}
-                out(json.dumps(row | said))
+                out_json(row | said)
             else:
                 verdict = "matches" if matches else f"differs: {one.difference(state)}"
-                out(f"  expected      {one.state_sha256}  {verdict}")
+                colour = "green" if matches else "red"
+                out(f"  expected      {one.state_sha256}  {verdict}", colour)
 
     def _compare(self, state: State, matches: bool) -> None:
         self.compared += 1
@@ -225,7 +227,7 @@ def _print_rows(name: str, rows: list[str]) -> None:
 
 _ROWS_SHOWN = 10
 _ROW_LENGTH = 1000
-_JSON = (
+STATE_MEMBERS = (
     "pith_number",
     "state_sha256",
     "core_sha256",

@@ -7,7 +7,8 @@ import json
 import click
 
 from pithgraph.cli import FINE, options
-from pithgraph.cli.output import out_bytes, printable_json, say, say_unknown, unknown_keys
+from pithgraph.cli.output import out_bytes, out_json, printable_json, say, say_unknown, unknown_keys
+from pithgraph.cli.replay import STATE_MEMBERS
 from pithgraph.identifiers import check_time, parse_reference
 from pithgraph.log import Log
 from pithgraph.replaying import check_position, current_state, find_paper, replay
@@ -27,6 +28,7 @@ from pithgraph.validation import STATED, Assurance
 @options.as_of
 @options.at
 @options.keyring
+@options.json_lines
 def command(
     log_path: str,
     pith: str,
@@ -35,6 +37,7 @@ def command(
     as_of: str | None,
     at: int | None,
     keyring_path: str | None,
+    as_json: bool,
 ) -> int:
     """Print one paper's state document: its canonical bytes and a newline.
 
@@ -58,6 +61,10 @@ def command(
                 log, [paper], keyring=keyring, assurance=assurance, as_of=as_of, at=at
             )
     document = state.document  # also where its bytes are printed: it may be none, of damaged rows
+    if as_json:
+        row = {name: getattr(state, name) for name in STATE_MEMBERS}
+        out_json({**row, "state": document})
+        return FINE
     text = state.canonical
     if pretty:
         indented = json.dumps(document, indent=2, ensure_ascii=False)
