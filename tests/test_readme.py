@@ -6,12 +6,16 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import pithgraph
+from pithgraph import cli
 from pithgraph.notes import verifier_key
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,11 +92,31 @@ def test_the_first_command_gives_the_published_hash(folder: Path) -> None:
     assert second.strip().endswith(".venv/bin/pytest -q -n auto --dist worksteal")
 
 
-def test_the_verbs_of_the_readme_are_the_programs() -> None:
-    from pithgraph.cli import _VERBS
+def verbs() -> Iterator[tuple[str, click.Command]]:
+    """Each verb, those of a group too, by its whole name."""
+    for name in cli._VERBS:
+        command = import_module(f"pithgraph.cli.{name.replace('-', '_')}").command
+        if isinstance(command, click.Group):
+            for part, inside in command.commands.items():
+                yield f"{name} {part}", inside
+        else:
+            yield name, command
 
-    for verb in _VERBS:
-        assert f"pithgraph {verb}" in README
+
+def test_the_verbs_of_the_readme_are_the_programs() -> None:
+    """A line each, with what the program's own help says first."""
+    firsts = {name: str(command.help).split("\n\n")[0] for name, command in verbs()}
+    table = "".join(f"| `{name}` | {' '.join(first.split())} |\n" for name, first in firsts.items())
+    assert table in README, table
+
+
+def test_each_verb_has_help_with_an_example_and_json() -> None:
+    for name, command in verbs():
+        text = command.get_help(click.Context(command, info_name=name))
+        assert f"pithgraph {name}" in text.split("Options:")[0].split("\n", 1)[1], name
+        assert all(option.help for option in command.params if isinstance(option, click.Option))
+        if name != "completion":
+            assert "--json" in text, name
 
 
 def test_what_is_exported_is_there() -> None:

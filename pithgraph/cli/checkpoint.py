@@ -51,7 +51,7 @@ def command(
         with log.snapshot() as snapshot:
             note = make_checkpoint(snapshot, origin, key, last=last)
     checkpoint = read_checkpoint(note)
-    vkey = verifier_key(origin, public_bytes(key))
+    vkey = str(verifier_key(origin, public_bytes(key)))
     row = {"origin": origin, "size": checkpoint.size, "root": checkpoint.root.hex(), "vkey": vkey}
     deliver(note, output, replaces=last_path, described=row if as_json else None)
     if not as_json:
