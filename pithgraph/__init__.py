@@ -61,10 +61,11 @@ if TYPE_CHECKING:
     from pithgraph.ingestion import Ingested, ingest
     from pithgraph.keyring import Key, Keyring
     from pithgraph.log import Log, LogWriter, Snapshot
-    from pithgraph.merge import Equivocation, InvalidEvent, PaperAlias, State, merge_events
+    from pithgraph.merge import InvalidEvent, PaperAlias, State, merge_events
     from pithgraph.notes import VerifierKey, parse_verifier_key
     from pithgraph.proofs import VerifiedProof, build_proof, verify_proof
     from pithgraph.replaying import current_state, find_paper, proofs_of, replay
+    from pithgraph.resolution import Equivocation
     from pithgraph.sources import Limits, load_keyring
     from pithgraph.validation import Verdict, verdict_of
     from pithgraph.views import status_of_state
@@ -112,10 +113,11 @@ _ROOMS = {
     "ingestion": ("Ingested", "ingest"),
     "keyring": ("Key", "Keyring"),
     "log": ("Log", "LogWriter", "Snapshot"),
-    "merge": ("Equivocation", "InvalidEvent", "PaperAlias", "State", "merge_events"),
+    "merge": ("InvalidEvent", "PaperAlias", "State", "merge_events"),
     "notes": ("VerifierKey", "parse_verifier_key"),
     "proofs": ("VerifiedProof", "build_proof", "verify_proof"),
     "replaying": ("current_state", "find_paper", "proofs_of", "replay"),
+    "resolution": ("Equivocation",),
     "sources": ("Limits", "load_keyring"),
     "validation": ("Verdict", "verdict_of"),
     "views": ("status_of_state",),

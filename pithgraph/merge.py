@@ -1,21 +1,13 @@
 """The deterministic merge: judged events and alias rows to the state of one paper (SPEC §7).
 
-What lives here: deduplication, equivocations, the applied order, the state document and its
-hashes. What must not: verdicts (`validation`), storage, and views that no hash covers.
-
-The rules, in SPEC's order; each function below cites its own:
-1. One valid event per event_id, one invalid event per digest.
-2. Who says two things in one slot at once has said neither; forks are reported.
-3. The applied events stand in the order (created_at, event_id).
-4. Only derivable aliases, each with its earliest time.
-Nothing depends on the order in which events arrive: every choice is by a key of the event itself.
+What lives here: the state document, its aliases and its hashes. What must not: which events count
+(`resolution`), verdicts (`validation`), storage, and views that no hash covers.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -23,21 +15,18 @@ import msgspec
 from msgspec import Raw, Struct
 
 from pithgraph.canonical import decode, digest, encode, join_object
-from pithgraph.documents import EventView
 from pithgraph.errors import LogError
 from pithgraph.events import Event
 from pithgraph.identifiers import alias_time, check_time, derive_aliases, parse_pith_number
 from pithgraph.keyring import Keyring
 from pithgraph.kinds import KINDS, LIST_BUCKETS, RECORD_CREATED, RecordCreated
 from pithgraph.ordinary import Buffer, state_row
+from pithgraph.resolution import Equivocation, Valid, resolve
 from pithgraph.validation import Assurance, Judged, Verdict, check_assurance, establish, judge
 
 MERGE_VERSION: Final = "pith-open-graph-merge-v1"
 STATE_TYPE: Final = "pith_open_graph_state"
 STATE_VERSION: Final = "1.0"
-
-SAME_SLOT: Final = "same_slot"
-FORK: Final = "fork"
 
 
 class PaperAlias(NamedTuple):
@@ -46,20 +35,6 @@ class PaperAlias(NamedTuple):
     kind: str
     value: str
     created_at: str
-
-
-class Equivocation(NamedTuple):
-    """One row of `equivocations`: a key that said two things at once (SPEC §7, 2)."""
-
-    rule: str
-    public_key_fingerprint: str
-    slot: dict[str, str]
-    event_ids: tuple[str, ...]
-
-    @property
-    def canonical(self) -> bytes:
-        """The row's canonical bytes, by which rows are sorted."""
-        return encode({**self._asdict(), "event_ids": list(self.event_ids)})
 
 
 class InvalidEvent(NamedTuple):
@@ -175,18 +150,9 @@ def merge(
     """
     if as_of is not None:
         judged = (one for one in judged if (at := one.event.timestamp) is not None and at <= as_of)
-    valid, invalid = _deduplicate(judged)
-    verified = [one for one in valid.values() if not one.stated]
-    equivocations, withheld = _equivocations(verified)
-    taken = {_slot(one) for one in verified}
-    applied = sorted(
-        (
-            one
-            for one in valid.values()
-            if (_slot(one) not in taken if one.stated else one.event_id not in withheld)
-        ),
-        key=lambda one: (one.view.created_at, one.event_id),
-    )
+    resolution = resolve(judged)
+    valid, invalid, equivocations = resolution[:3]
+    applied = resolution.applied
     record = _canonical_record(valid.values())
     invalid_rows = [_invalid_row(digest_, *invalid[digest_]) for digest_ in sorted(invalid)]
     rows: dict[str, list[Buffer]] = {}
@@ -338,75 +304,12 @@ _MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
 _CORE_MEMBERS: Final = ("applied_event_ids", "equivocations", "merge_version", "pith_number")
 
 
-class _Valid(NamedTuple):
-    event: Event
-    view: EventView
-    event_id: str
-    fingerprint: str
-    stated: bool
-
-
-_Slot = tuple[str, str, str, str]
-
-
-def _slot(one: _Valid) -> _Slot:
-    """Where a key may say one thing: its fingerprint, event_type, target and created_at."""
-    return one.fingerprint, one.view.event_type, one.view.target, one.view.created_at
-
-
-def _deduplicate(
-    judged: Iterable[Judged],
-) -> tuple[dict[str, _Valid], dict[bytes, tuple[Event, Verdict]]]:
-    """SPEC §7, 1: valid events by event_id, invalid ones by digest."""
-    valid: dict[str, _Valid] = {}
-    invalid: dict[bytes, tuple[Event, Verdict]] = {}
-    for event, verdict in judged:
-        if verdict.reason is not None:
-            invalid[event.sha256] = event, verdict
-            continue
-        view = event.view
-        assert view is not None  # a malformed event is never valid
-        fingerprint = event.signer.public_key_fingerprint
-        one = _Valid(event, view, view.event_id, fingerprint, verdict.stated)
-        other = valid.get(one.event_id)
-        if other is None or _rank(one) < _rank(other):
-            valid[one.event_id] = one
-    return valid, invalid
-
-
-def _rank(one: _Valid) -> tuple[bool, bytes]:
-    """Of two valid events with one event_id, the lesser stays."""
-    return one.stated, one.event.sha256
-
-
-def _equivocations(verified: Iterable[_Valid]) -> tuple[list[Equivocation], set[str]]:
-    """SPEC §7, 2 and 6: the rows, sorted, and the event_ids that are withheld."""
-    slots: defaultdict[_Slot, list[str]] = defaultdict(list)
-    forks: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for one in verified:
-        slots[_slot(one)].append(one.event_id)
-        if one.view.previous_event_id is not None:
-            forks[one.fingerprint, one.view.previous_event_id].append(one.event_id)
-    rows: list[Equivocation] = []
-    withheld: set[str] = set()
-    for (fingerprint, event_type, target, created_at), ids in slots.items():
-        if len(ids) > 1:
-            slot = {"event_type": event_type, "target": target, "created_at": created_at}
-            rows.append(Equivocation(SAME_SLOT, fingerprint, slot, tuple(sorted(ids))))
-            withheld.update(ids)
-    for (fingerprint, previous), ids in forks.items():
-        if len(ids) > 1:
-            slot = {"previous_event_id": previous}
-            rows.append(Equivocation(FORK, fingerprint, slot, tuple(sorted(ids))))
-    return sorted(rows, key=lambda row: row.canonical), withheld
-
-
 def _invalid_row(sha256: bytes, event: Event, verdict: Verdict) -> InvalidEvent:
     assert verdict.reason is not None
     return InvalidEvent(event.event_id, sha256.hex(), verdict.reason, verdict.detail)
 
 
-def _canonical_record(valid: Iterable[_Valid]) -> bytes | None:
+def _canonical_record(valid: Iterable[Valid]) -> bytes | None:
     """SPEC §7, 3: the record of any valid record_created; all of them hash to the subject."""
     for one in valid:
         if one.view.event_type == RECORD_CREATED:

@@ -17,7 +17,7 @@ from pithgraph.events import Event, computed_event_id, id_bytes
 from pithgraph.identifiers import fingerprint_of
 from pithgraph.keyring import Key, Keyring
 from pithgraph.keys import PUBLIC_KEY_BYTES, check_public_key, decode_base64, verify
-from pithgraph.merge import FORK, SAME_SLOT, Equivocation
+from pithgraph.resolution import FORK, SAME_SLOT, Equivocation
 
 PROOF_VERSION: Final = "1.0"
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from arena import HONEST, RING, honest_mirror
-from pithgraph import keys, merge, validation
+from pithgraph import keys, resolution, validation
 
 Attack = Callable[[], None]
 Weakening = Callable[[pytest.MonkeyPatch], None]
@@ -70,7 +70,9 @@ def unasked(name: str, old: str, new: str = "") -> Weakening:
 
 def stated_first(patch: pytest.MonkeyPatch) -> None:
     """Of one id, what nobody signed displaces what is verified."""
-    patch.setattr(merge, "_rank", lambda one, right=merge._rank: (not right(one)[0], right(one)[1]))
+    patch.setattr(
+        resolution, "_rank", lambda one, right=resolution._rank: (not right(one)[0], right(one)[1])
+    )
 
 
 def unlisted(reason: str) -> Weakening:

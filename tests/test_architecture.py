@@ -29,6 +29,7 @@ ROOMS = [
     "kinds",
     "validation",
     "ordinary",
+    "resolution",
     "merge",
     "proofs",
     "entries",

@@ -21,7 +21,7 @@ from arena import (
     mirror,
     refusal,
 )
-from pithgraph import merge, ordinary, proofs
+from pithgraph import ordinary, proofs, resolution
 from planting import (
     Attack,
     Weakening,
@@ -200,14 +200,14 @@ def test_a_proof_by_a_key_with_a_colliding_fingerprint() -> None:
 
 
 def no_slot_has_a_key(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(merge, "_slot", lambda one, right=merge._slot: ("", *right(one)[1:]))
+    patch.setattr(resolution, "_slot", lambda one, right=resolution._slot: ("", *right(one)[1:]))
 
 
 def any_proof_event(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(proofs, "_event_fault", lambda *_: None)
 
 
-stated_in_taken_slots = of_one(merge, "merge", "_slot(one) not in taken", "True")
+stated_in_taken_slots = of_one(resolution, "resolve", "_slot(one) not in taken", "True")
 
 
 WEAKENED: list[tuple[Attack, Weakening]] = [
@@ -216,7 +216,7 @@ WEAKENED: list[tuple[Attack, Weakening]] = [
     (test_another_key_in_an_honest_keys_slot, no_slot_has_a_key),
     (
         test_another_key_in_an_honest_keys_slot,
-        of_one(merge, "_equivocations", "forks[one.fingerprint, ", 'forks["", '),
+        of_one(resolution, "_equivocations", "forks[one.fingerprint, ", 'forks["", '),
     ),
     (test_text_that_looks_like_a_signer, of_one(ordinary, "slot_of", "rindex", "index")),
     (test_a_stated_row_against_verified_ones, stated_first),

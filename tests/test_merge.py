@@ -26,7 +26,7 @@ from histories import (
     histories,
     recipes,
 )
-from pithgraph import merge, validation
+from pithgraph import merge, resolution, validation
 from pithgraph.errors import VERDICT_REASONS
 from pithgraph.events import Event
 from pithgraph.keyring import Keyring
@@ -411,7 +411,8 @@ Fault = Callable[[pytest.MonkeyPatch], None]
 
 
 def replaced(name: str, wrong: Any) -> Fault:
-    return lambda patch: patch.setattr(merge, name, wrong)
+    owner = resolution if hasattr(resolution, name) else merge
+    return lambda patch: patch.setattr(owner, name, wrong)
 
 
 def by_arrival_among_equals(patch: pytest.MonkeyPatch) -> None:
@@ -422,7 +423,7 @@ def by_arrival_among_equals(patch: pytest.MonkeyPatch) -> None:
             return builtins.sorted(items)
         return builtins.sorted(items, key=lambda item: str(key(item))[:30])
 
-    patch.setattr(merge, "sorted", wrongly, raising=False)
+    patch.setattr(resolution, "sorted", wrongly, raising=False)
 
 
 def by_event_id_alone(patch: pytest.MonkeyPatch) -> None:
@@ -431,11 +432,11 @@ def by_event_id_alone(patch: pytest.MonkeyPatch) -> None:
     def wrongly(items: Iterable[Any], key: Callable[[Any], Any] | None = None) -> list[Any]:
         return builtins.sorted(items, key=key and (lambda one: str(getattr(one, "event_id", one))))
 
-    patch.setattr(merge, "sorted", wrongly, raising=False)
+    patch.setattr(resolution, "sorted", wrongly, raising=False)
 
 
 def slot_without(*left_out: int) -> Fault:
-    right = merge._slot
+    right = resolution._slot
     return replaced(
         "_slot",
         lambda one: tuple("" if i in left_out else part for i, part in enumerate(right(one))),
@@ -443,7 +444,7 @@ def slot_without(*left_out: int) -> Fault:
 
 
 def equivocations_with(change: Callable[[Any, set[str]], tuple[Any, set[str]]]) -> Fault:
-    right = merge._equivocations
+    right = resolution._equivocations
     return replaced("_equivocations", lambda verified: change(*right(verified)))
 
 
@@ -478,14 +479,14 @@ def aliases_of_all_times(patch: pytest.MonkeyPatch) -> None:
 
 def invalid_by_id(patch: pytest.MonkeyPatch) -> None:
     """Invalid events are told apart by their stated ids, not by their digests."""
-    right = merge._deduplicate
+    right = resolution._deduplicate
 
     def wrongly(judged: Iterable[Judged]) -> Any:
         valid, invalid = right(judged)
         by_id = {event.event_id: key for key, (event, _) in invalid.items()}
         return valid, {key: invalid[key] for key in by_id.values()}
 
-    patch.setattr(merge, "_deduplicate", wrongly)
+    patch.setattr(resolution, "_deduplicate", wrongly)
 
 
 def every_signature_good(patch: pytest.MonkeyPatch) -> None:
@@ -509,7 +510,7 @@ FAULTS: dict[str, Fault] = {
     "slot of every target": slot_without(2),
     "slot of every time": slot_without(3),
     "stated is never held back": replaced(
-        "_slot", lambda one, right=merge._slot: (*right(one), one.stated)
+        "_slot", lambda one, right=resolution._slot: (*right(one), one.stated)
     ),
     "nothing is withheld": equivocations_with(lambda rows, out: (rows, set())),
     "one of them is not withheld": equivocations_with(

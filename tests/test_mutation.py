@@ -22,6 +22,10 @@ TESTS: dict[str, tuple[str, ...]] = {
         *("tests/test_ordinary.py", "tests/test_merge.py"),
     ),
     "kinds": (MERGED, "tests/test_events.py"),
+    "resolution": (
+        *(MERGED, THROUGH_THE_LOG, "tests/test_proofs.py", "tests/test_views.py"),
+        *("tests/test_audit.py", "tests/test_merge.py"),
+    ),
     "merge": (
         *(MERGED, THROUGH_THE_LOG, "tests/test_proofs.py", "tests/test_views.py"),
         *("tests/test_audit.py", "tests/test_merge.py"),
@@ -160,12 +164,7 @@ PLANTED: dict[str, dict[str, tuple[str, str]]] = {
         "anybody corrects": ("Correction, _correction\n", "Correction, _nothing_more\n"),
         "a target of nothing": ('_form("mirror:.+")', '_form("mirror:.*")'),
     },
-    "merge": {
-        "as of a time leaves that time out": ("and at <= as_of", "and at < as_of"),
-        "as of a time takes in the timeless": (
-            "(at := one.event.timestamp) is not None and at <= as_of",
-            "(at := one.event.timestamp) is None or at <= as_of",
-        ),
+    "resolution": {
         "a stated event takes part in equivocations": (
             "verified = [one for one in valid.values() if not one.stated]",
             "verified = [one for one in valid.values()]",
@@ -186,19 +185,9 @@ PLANTED: dict[str, dict[str, tuple[str, str]]] = {
             "key=lambda one: (one.view.created_at, one.event_id),",
             "key=lambda one: one.view.created_at,",
         ),
-        "the record of an applied event alone": (
-            "record = _canonical_record(valid.values())",
-            "record = _canonical_record(applied)",
-        ),
-        "the last record_created": ("rows[RECORD_CREATED][:1]", "rows[RECORD_CREATED][-1:]"),
-        "withheld events are not counted as valid": (
-            "len(valid) + len(invalid),\n        len(valid),",
-            "len(valid) + len(invalid),\n        len(applied),",
-        ),
-        "invalid events by arrival": ("for digest_ in sorted(invalid)]", "for digest_ in invalid]"),
         "valid events by digest": (
-            "one = _Valid(event, view, view.event_id,",
-            "one = _Valid(event, view, event.sha256.hex(),",
+            "one = Valid(event, view, view.event_id,",
+            "one = Valid(event, view, event.sha256.hex(),",
         ),
         "of two signatures the first stays": (
             "if other is None or _rank(one) < _rank(other):",
@@ -233,6 +222,23 @@ PLANTED: dict[str, dict[str, tuple[str, str]]] = {
             "sorted(rows, key=lambda row: row.canonical), withheld",
             "sorted(rows, key=lambda row: row.rule), withheld",
         ),
+    },
+    "merge": {
+        "as of a time leaves that time out": ("and at <= as_of", "and at < as_of"),
+        "as of a time takes in the timeless": (
+            "(at := one.event.timestamp) is not None and at <= as_of",
+            "(at := one.event.timestamp) is None or at <= as_of",
+        ),
+        "the record of an applied event alone": (
+            "record = _canonical_record(valid.values())",
+            "record = _canonical_record(applied)",
+        ),
+        "the last record_created": ("rows[RECORD_CREATED][:1]", "rows[RECORD_CREATED][-1:]"),
+        "withheld events are not counted as valid": (
+            "len(valid) + len(invalid),\n        len(valid),",
+            "len(valid) + len(invalid),\n        len(applied),",
+        ),
+        "invalid events by arrival": ("for digest_ in sorted(invalid)]", "for digest_ in invalid]"),
         "the latest alias date": ("time < earliest[name]", "time > earliest[name]"),
         "aliases of all times": (
             "if time is None or (as_of is not None and time > as_of):",

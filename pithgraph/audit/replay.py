@@ -20,7 +20,8 @@ from pithgraph.entries import event_of_row, state_rows
 from pithgraph.errors import IdentifierError, Refused
 from pithgraph.identifiers import PithNumber, parse_pith_number
 from pithgraph.keyring import Keyring
-from pithgraph.merge import SAME_SLOT, PaperAlias, merge
+from pithgraph.merge import PaperAlias, merge
+from pithgraph.resolution import SAME_SLOT
 from pithgraph.validation import STATED, Judged, establish, judge
 
 
