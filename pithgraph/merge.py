@@ -153,7 +153,7 @@ def merge(
     resolution = resolve(judged)
     valid, invalid, equivocations = resolution[:3]
     applied = resolution.applied
-    record = _canonical_record(valid.values())
+    record = canonical_record_of(valid.values())
     invalid_rows = [_invalid_row(digest_, *invalid[digest_]) for digest_ in sorted(invalid)]
     rows: dict[str, list[Buffer]] = {}
     for one in applied:
@@ -299,6 +299,13 @@ def digest_of_state(document: dict[str, Any]) -> str:
     return digest(encode({name: document[name] for name in document if name != "state_sha256"}))
 
 
+def core_of_state(document: Mapping[str, Any]) -> str:
+    """The core_sha256 that a decoded state document has (SPEC §7, 7)."""
+    current = {name: document["current"][name] for name in document["current"]}
+    current.pop("source_aliases", None)
+    return digest(encode({name: document[name] for name in _CORE_MEMBERS} | {"current": current}))
+
+
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
 # SPEC §7, 7; `current` is added without its source_aliases.
 _CORE_MEMBERS: Final = ("applied_event_ids", "equivocations", "merge_version", "pith_number")
@@ -309,7 +316,7 @@ def _invalid_row(sha256: bytes, event: Event, verdict: Verdict) -> InvalidEvent:
     return InvalidEvent(event.event_id, sha256.hex(), verdict.reason, verdict.detail)
 
 
-def _canonical_record(valid: Iterable[Valid]) -> bytes | None:
+def canonical_record_of(valid: Iterable[Valid]) -> bytes | None:
     """SPEC §7, 3: the record of any valid record_created; all of them hash to the subject."""
     for one in valid:
         if one.view.event_type == RECORD_CREATED:

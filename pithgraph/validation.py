@@ -128,7 +128,7 @@ def judge(event: Event, facts: Facts, keyring: Keyring, assurance: Assurance) ->
     """
     if event.view is None:
         return Verdict("malformed", event.malformed or "", False)
-    case = _case(event.view, event.signer, facts, keyring)
+    case = case_of(event.view, event.signer, facts, keyring)
     stated = False
     for reason, check in CHECKS:
         detail = check(case)
@@ -160,7 +160,7 @@ def class_is_valid(event_type: str, signer: Signer, facts: Facts, keyring: Keyri
     signer's name and whose time and target have good forms, the window of its key aside."""
     signature = Signature("ed25519", signer.key_id, "event_sha256_bytes", "")
     view = EventView("", event_type, "", "", "", _NOTHING, _NOTHING, signature)
-    case = _case(view, signer, facts, keyring)
+    case = case_of(view, signer, facts, keyring)
     if case.key is None or case.key.revoked:
         return False
     return all(check(case) is None for reason, check in CHECKS if reason not in _OF_ONE_EVENT)
@@ -196,7 +196,7 @@ def why_not_authentic(event: Event, facts: Facts, keyring: Keyring) -> Verdict:
     shape, id or signature."""
     if event.view is None:
         return Verdict("malformed", event.malformed or "", False)
-    case = _case(event.view, event.signer, facts, keyring)
+    case = case_of(event.view, event.signer, facts, keyring)
     for reason, check in CHECKS:
         if reason in _DOOR and (detail := check(case)) is not None:
             return Verdict(reason, detail, False)
@@ -224,7 +224,7 @@ def receipt_verifies(receipt: Receipt, key: Key, verify_by: Verify | None = None
 # --- the table of checks ---------------------------------------------------------------------
 
 
-class _Case(NamedTuple):
+class Case(NamedTuple):
     """What the checks look at. Past `unknown_event_type` there is a kind, past `unknown_key` a
     key. `signed` says whether the signature verified under that key."""
 
@@ -237,33 +237,34 @@ class _Case(NamedTuple):
     signed: bool
 
 
-def _case(view: EventView, signer: Signer, facts: Facts, keyring: Keyring) -> _Case:
+def case_of(view: EventView, signer: Signer, facts: Facts, keyring: Keyring) -> Case:
+    """What the checks look at, of an event with these facts under a keyring."""
     key = keyring.by_fingerprint(signer.public_key_fingerprint)
     trial = facts.signature
     signed = bool(key and trial and trial.verified and trial.key_sha256 == key.sha256)
-    return _Case(view, signer, facts, keyring, KINDS.get(view.event_type), key, signed)
+    return Case(view, signer, facts, keyring, KINDS.get(view.event_type), key, signed)
 
 
-def _unknown_event_type(case: _Case) -> str | None:
+def _unknown_event_type(case: Case) -> str | None:
     return None if case.kind else f"event_type {case.view.event_type!r}"
 
 
-def _invalid_timestamp(case: _Case) -> str | None:
+def _invalid_timestamp(case: Case) -> str | None:
     return None if is_timestamp(case.view.created_at) else f"created_at {case.view.created_at!r}"
 
 
-def _target_mismatch(case: _Case) -> str | None:
+def _target_mismatch(case: Case) -> str | None:
     assert case.kind is not None
     if case.kind.target.fullmatch(case.view.target):
         return None
     return f"target {case.view.target!r} for {case.view.event_type}"
 
 
-def _missing_signature(case: _Case) -> str | None:
+def _missing_signature(case: Case) -> str | None:
     return None if case.view.signature else "signature is absent or null"
 
 
-def _event_id_unverifiable(case: _Case) -> str | None:
+def _event_id_unverifiable(case: Case) -> str | None:
     if case.facts.id_recomputes:
         return None
     if case.view.signature is None:
@@ -273,17 +274,17 @@ def _event_id_unverifiable(case: _Case) -> str | None:
     return None
 
 
-def _event_id_mismatch(case: _Case) -> str | None:
+def _event_id_mismatch(case: Case) -> str | None:
     if case.facts.id_recomputes or _event_id_unverifiable(case) is not None:
         return None
     return f"event_id {case.view.event_id} does not recompute"
 
 
-def _unknown_key(case: _Case) -> str | None:
+def _unknown_key(case: Case) -> str | None:
     return None if case.key else f"fingerprint {case.signer.public_key_fingerprint!r}"
 
 
-def _signer_mismatch(case: _Case) -> str | None:
+def _signer_mismatch(case: Case) -> str | None:
     assert case.key is not None
     for name in ("key_id", "signer_id", "signer_type"):
         stated, known = getattr(case.signer, name), getattr(case.key, name)
@@ -294,25 +295,25 @@ def _signer_mismatch(case: _Case) -> str | None:
     return None
 
 
-def _key_not_valid(case: _Case) -> str | None:
+def _key_not_valid(case: Case) -> str | None:
     assert case.key is not None
     return case.key.invalid_at(case.view.created_at)
 
 
-def _bad_signature(case: _Case) -> str | None:
+def _bad_signature(case: Case) -> str | None:
     if case.view.signature is None or case.signed:
         return None
     return "signature.signature_b64 does not verify over event_id"
 
 
-def _unauthorized_signer(case: _Case) -> str | None:
+def _unauthorized_signer(case: Case) -> str | None:
     assert case.kind is not None
     if case.kind.signer_types is None or case.signer.signer_type in case.kind.signer_types:
         return None
     return f"signer_type {case.signer.signer_type!r} for {case.view.event_type}"
 
 
-def _invalid_payload(case: _Case) -> str | None:
+def _invalid_payload(case: Case) -> str | None:
     if case.facts.payload_fault is not None:
         return case.facts.payload_fault
     claim = case.facts.receipt
@@ -327,7 +328,7 @@ def _invalid_payload(case: _Case) -> str | None:
 
 
 # SPEC §6, 2 to 13, in order. The first, `malformed`, is what has no view to check.
-CHECKS: Final[tuple[tuple[str, Callable[[_Case], str | None]], ...]] = (
+CHECKS: Final[tuple[tuple[str, Callable[[Case], str | None]], ...]] = (
     ("unknown_event_type", _unknown_event_type),
     ("invalid_timestamp", _invalid_timestamp),
     ("target_mismatch", _target_mismatch),

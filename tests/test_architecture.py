@@ -31,6 +31,8 @@ ROOMS = [
     "ordinary",
     "resolution",
     "merge",
+    "diffing",
+    "explaining",
     "proofs",
     "entries",
     "views",

@@ -269,7 +269,7 @@ def test_a_receipts_key_that_counts_no_more() -> None:
 
 _BY_KEY_ID = "by_fingerprint(signer.public_key_fingerprint)", "by_key_id(signer.key_id)"
 looked_up_by_key_id = planted(
-    Fault(validation, "_case", *_BY_KEY_ID), Fault(validation, "establish", *_BY_KEY_ID)
+    Fault(validation, "case_of", *_BY_KEY_ID), Fault(validation, "establish", *_BY_KEY_ID)
 )
 trial_of_any_key = planted(
     Fault(
@@ -278,7 +278,7 @@ trial_of_any_key = planted(
         "signature is None or signature.key_sha256 != key.sha256",
         "signature is None",
     ),
-    Fault(validation, "_case", " and trial.key_sha256 == key.sha256", ""),
+    Fault(validation, "case_of", " and trial.key_sha256 == key.sha256", ""),
 )
 receipt_trial_of_any_key = planted(
     Fault(

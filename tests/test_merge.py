@@ -528,7 +528,7 @@ FAULTS: dict[str, Fault] = {
     "latest alias date": latest_alias,
     "aliases of any value": replaced("derive_aliases", lambda paper, record: []),
     "fractions of alias dates kept": replaced("alias_time", lambda text: text),
-    "canonical record lost": replaced("_canonical_record", lambda valid: None),
+    "canonical record lost": replaced("canonical_record_of", lambda valid: None),
     "invalid events by id": invalid_by_id,
     "nothing tolerated": tolerating(),
     "unsigned not tolerated": tolerating("event_id_unverifiable"),

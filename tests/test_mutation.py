@@ -230,8 +230,8 @@ PLANTED: dict[str, dict[str, tuple[str, str]]] = {
             "(at := one.event.timestamp) is None or at <= as_of",
         ),
         "the record of an applied event alone": (
-            "record = _canonical_record(valid.values())",
-            "record = _canonical_record(applied)",
+            "record = canonical_record_of(valid.values())",
+            "record = canonical_record_of(applied)",
         ),
         "the last record_created": ("rows[RECORD_CREATED][:1]", "rows[RECORD_CREATED][-1:]"),
         "withheld events are not counted as valid": (

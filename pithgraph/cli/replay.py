@@ -75,7 +75,7 @@ def command(
         parse_reference(paper)
     limits = Limits(max_line, max_document)
     total = _Total()
-    with Log.open(log_path) if log_path else _temporary_log() as log:
+    with Log.open(log_path) if log_path else temporary_log() as log:
         only = None
         if log_path:
             only = [find_paper(log, paper)] if paper is not None else None
@@ -125,7 +125,7 @@ def command(
 
 
 @contextmanager
-def _temporary_log() -> Iterator[LogWriter]:
+def temporary_log() -> Iterator[LogWriter]:
     with (
         tempfile.TemporaryDirectory(prefix="pithgraph-") as folder,
         LogWriter.open(folder) as log,
