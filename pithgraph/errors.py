@@ -135,6 +135,15 @@ class BackupError(PithgraphError):
     """A backup that cannot be made where it was asked for, such as on a full disk."""
 
 
+class AnchorError(PithgraphError):
+    """A timestamp proof, request or block header that cannot be read, or the library for it is not
+    there."""
+
+
+class StorageError(PithgraphError):
+    """A stored file that cannot be read, or is no WARC where its name says so."""
+
+
 class OutputError(PithgraphError):
     """A file that cannot be written where it was asked for."""
 

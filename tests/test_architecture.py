@@ -43,6 +43,7 @@ SHELL = {
     *(
         "__init__",
         "__main__",
+        "anchoring",
         "authoring",
         "backup",
         "checking",
@@ -55,7 +56,7 @@ SHELL = {
         "log",
         "merging",
     ),
-    *("cutting", "preparing", "repairing", "replaying", "sources", "testing", "workers"),
+    *("cutting", "preparing", "repairing", "replaying", "sources", "storing", "testing", "workers"),
 }
 
 # Whatever else the core may import: nothing here reads a file, a clock, the network, the

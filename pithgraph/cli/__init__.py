@@ -31,8 +31,8 @@ from pithgraph.errors import (
 FINE, FAILED, USAGE, REFUSED, LOG, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 _VERBS = (
-    *("audit", "backup", "checkpoint", "completion", "diff", "explain", "export", "fsck"),
-    *("ingest", "proof", "prove", "replay", "state"),
+    *("anchor", "audit", "backup", "checkpoint", "completion", "diff", "explain", "export", "fsck"),
+    *("ingest", "proof", "prove", "replay", "state", "storage"),
 )
 _CODES: tuple[tuple[type[PithgraphError], int], ...] = (
     (LogError, LOG),
