@@ -9,7 +9,8 @@ not provably so is decoded, judged and merged as `validation` and `merge` say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from pithgraph.errors import DecodeError, LogError
@@ -43,6 +44,19 @@ from pithgraph.ordinary import (
 from pithgraph.validation import Assurance, Judged, class_is_valid, establish, judge
 
 
+@contextmanager
+def damaged_rows(pith_number: str) -> Iterator[None]:
+    """Turn what damaged rows of a paper raise into LogError. Rows are joined and decoded as they
+    are stored, and only `fsck` compares them with their digests."""
+    try:
+        yield
+    except (DecodeError, ValueError) as error:
+        raise LogError(
+            f"a stored row of paper {pith_number} is damaged: {error}. Restore the log from a "
+            "backup."
+        ) from None
+
+
 class Merging:
     """Merging papers of one snapshot, under one keyring, assurance, and time or position, which are
     as in `replaying.replay`."""
@@ -71,13 +85,8 @@ class Merging:
     def state_of(self, paper: bytes, alias_count: int, rows: list[IndexRow]) -> State | None:
         """The same, for a paper with this key, so many alias rows and these events. Raises
         LogError."""
-        try:
+        with damaged_rows(name_of(paper)):
             return self._state_of(paper, alias_count, rows)
-        except (DecodeError, ValueError) as error:
-            raise LogError(
-                f"a stored row of paper {name_of(paper)} is damaged: {error}. Restore the log from "
-                "a backup."
-            ) from None
 
     def _state_of(self, paper: bytes, alias_count: int, rows: list[IndexRow]) -> State | None:
         snapshot, keyring, assurance = self._snapshot, self._keyring, self._assurance

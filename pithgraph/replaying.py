@@ -14,7 +14,7 @@ from pithgraph.identifiers import PithNumber, check_time, parse_pith_number, par
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter, Snapshot
 from pithgraph.merge import State, merge
-from pithgraph.merging import Merging, aliases_of, judged_of
+from pithgraph.merging import Merging, aliases_of, damaged_rows, judged_of
 from pithgraph.proofs import build_proof
 from pithgraph.sources import load_keyring
 from pithgraph.validation import VERIFIED, Assurance, check_assurance
@@ -86,12 +86,12 @@ def find_paper(log: Log, text: str) -> PithNumber:
 def proofs_of(log: Log, paper: PithNumber, *, keyring: Keyring) -> list[dict[str, Any]]:
     """A proof document (SPEC §8) for each equivocation about a paper, in the order of the state's
     rows."""
-    with log.snapshot() as snapshot:
+    with log.snapshot() as snapshot, damaged_rows(str(paper)):
         judged = judged_of(snapshot, snapshot.index_of(paper), keyring, VERIFIED)
         aliases = aliases_of(snapshot, paper)
-    state = merge(str(paper), judged, aliases, keyring.sha256, VERIFIED)
-    valid = [event for event, verdict in judged if verdict.reason is None]
-    return [build_proof(row, valid, keyring) for row in state.equivocations]
+        state = merge(str(paper), judged, aliases, keyring.sha256, VERIFIED)
+        valid = [event for event, verdict in judged if verdict.reason is None]
+        return [build_proof(row, valid, keyring) for row in state.equivocations]
 
 
 def current_state(

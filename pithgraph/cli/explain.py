@@ -10,6 +10,7 @@ import click
 from pithgraph.checkpointing import find_event
 from pithgraph.cli import FINE, options
 from pithgraph.cli.output import out, out_json, say
+from pithgraph.errors import LogError
 from pithgraph.explaining import (
     APPLIED,
     FAILED,
@@ -24,7 +25,7 @@ from pithgraph.explaining import (
 from pithgraph.identifiers import PithNumber, parse_pith_number, parse_reference
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, Snapshot
-from pithgraph.merging import aliases_of, judged_of
+from pithgraph.merging import aliases_of, damaged_rows, judged_of
 from pithgraph.replaying import find_paper
 from pithgraph.sources import load_keyring
 from pithgraph.validation import Assurance, establish
@@ -71,8 +72,9 @@ def command(
 def _explanation(
     snapshot: Snapshot, paper: PithNumber, keyring: Keyring, assurance: Assurance
 ) -> Explanation:
-    judged = judged_of(snapshot, snapshot.index_of(paper), keyring, assurance)
-    return explain(str(paper), judged, aliases_of(snapshot, paper))
+    with damaged_rows(str(paper)):
+        judged = judged_of(snapshot, snapshot.index_of(paper), keyring, assurance)
+        return explain(str(paper), judged, aliases_of(snapshot, paper))
 
 
 # --- an event --------------------------------------------------------------------------------
@@ -83,10 +85,16 @@ def _explain_event(
 ) -> None:
     stored = find_event(snapshot, what)
     event = stored.event
-    facts = establish(event, keyring, stored.facts)
-    checks = checks_made(event, facts, keyring, assurance)
+    with damaged_rows(event.subject):
+        facts = establish(event, keyring, stored.facts)
+        checks = checks_made(event, facts, keyring, assurance)
     found = _explanation(snapshot, parse_pith_number(event.subject), keyring, assurance)
-    fate = next(one for one in found.fates if one.event.sha256 == event.sha256)
+    fate = next((one for one in found.fates if one.event.sha256 == event.sha256), None)
+    if fate is None:
+        raise LogError(
+            f"the index of {event.subject} has not the event at position {stored.position}: the "
+            "log is damaged; see `pithgraph fsck`"
+        )
     if as_json:
         row = {"position": stored.position, **_row_of(fate)}
         out_json({**row, "checks": [check._asdict() for check in checks]})

@@ -140,9 +140,11 @@ class Snapshot:
             found = cursor.set_range(layout.position_key(position + 1))
             found = cursor.prev() if found else cursor.last()
             first = int.from_bytes(cursor.key(), "big")
-            locations = layout.locations_in_block(cursor.value(), first) if found else iter(())
             start = position - first
-            rest = list(islice(locations, start, None if most is None else start + most))
+            rest: list[layout.Location] = []
+            if found and start >= 0:  # a key that was damaged may be any number
+                locations = layout.locations_in_block(cursor.value(), first)
+                rest = list(islice(locations, start, None if most is None else start + most))
         if not rest:
             raise LogError(f"{self._path}: the block of position {position} is missing")
         return rest
