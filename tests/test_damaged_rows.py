@@ -104,6 +104,15 @@ def test_a_damaged_row_makes_no_state_that_is_no_json(
     assert 4 in check_every_verb(run, folder, damage)
 
 
+def test_a_block_under_a_key_that_is_no_position(run: Any, ground: Any) -> None:
+    folder, _ = ground
+    patient = Patient(folder / "log")
+    key, value = patient.rows[b"events"][-1]
+    patient.close()
+    damage = Damage(b"events", ((key + b"\0", value),), "a block again, under a longer key")
+    assert 4 in check_every_verb(run, folder, damage)
+
+
 def test_a_counter_of_thousands_of_digits(run: Any, ground: Any) -> None:
     folder, _ = ground
     damage = Damage(b"meta", ((b"events", b"9" * 5000),), "a long counter")
