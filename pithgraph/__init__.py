@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from pithgraph.identifiers import PithNumber, parse_pith_number
     from pithgraph.ingestion import Ingested, ingest
     from pithgraph.keyring import Key, Keyring
+    from pithgraph.listing import Listed, Wanted, follow_events, list_events, list_merged
     from pithgraph.log import Log, LogWriter, Snapshot
     from pithgraph.merge import InvalidEvent, PaperAlias, State, merge_events
     from pithgraph.notes import VerifierKey, parse_verifier_key
@@ -112,6 +113,7 @@ _ROOMS = {
     "identifiers": ("PithNumber", "parse_pith_number"),
     "ingestion": ("Ingested", "ingest"),
     "keyring": ("Key", "Keyring"),
+    "listing": ("Listed", "Wanted", "follow_events", "list_events", "list_merged"),
     "log": ("Log", "LogWriter", "Snapshot"),
     "merge": ("InvalidEvent", "PaperAlias", "State", "merge_events"),
     "notes": ("VerifierKey", "parse_verifier_key"),
@@ -141,6 +143,7 @@ __all__ = [
     "Keyring",
     "KeyringError",
     "Limits",
+    "Listed",
     "Log",
     "LogError",
     "LogWriter",
@@ -157,6 +160,7 @@ __all__ = [
     "VerifiedInclusion",
     "VerifiedProof",
     "VerifierKey",
+    "Wanted",
     "__version__",
     "audit_bytes",
     "audit_value",
@@ -167,9 +171,12 @@ __all__ = [
     "encode",
     "find_event",
     "find_paper",
+    "follow_events",
     "generate_private_key",
     "ingest",
     "keyring_entry",
+    "list_events",
+    "list_merged",
     "load_checkpoint",
     "load_keyring",
     "load_private_key",

@@ -31,7 +31,7 @@ from pithgraph.log.layout import (
     position_of_index,
     read_index_value,
 )
-from pithgraph.log.snapshot import IndexRow
+from pithgraph.log.snapshot import IndexRow, StoredEvent
 from pithgraph.merge import PaperAlias, State, merge, merge_ordinary
 from pithgraph.ordinary import (
     ID_START,
@@ -211,10 +211,13 @@ def judged_of(
     snapshot: Snapshot, rows: Iterable[IndexRow], keyring: Keyring, assurance: Assurance
 ) -> list[Judged]:
     """Events of the index as the merge takes them."""
-    return [
-        Judged(event, judge(event, establish(event, keyring, facts), keyring, assurance))
-        for _, event, facts in map(snapshot.event_of, rows)
-    ]
+    return [judged(snapshot.event_of(row), keyring, assurance) for row in rows]
+
+
+def judged(stored: StoredEvent, keyring: Keyring, assurance: Assurance) -> Judged:
+    """A stored event with its verdict, from the facts that are stored with it."""
+    _, event, facts = stored
+    return Judged(event, judge(event, establish(event, keyring, facts), keyring, assurance))
 
 
 def aliases_of(snapshot: Snapshot, paper: PithNumber, at: int | None = None) -> list[PaperAlias]:

@@ -1,7 +1,7 @@
 """What follows from a state without being part of it: no hash covers a view (SPEC §9).
 
-What lives here: the verification status. What must not: judging, merging, and where a state or a
-document came from.
+What lives here: the verification status, and what the merge made of each event. What must not:
+judging, merging, and where a state or a document came from.
 
 One rule, one implementation, two sources: a merged state and a record document both come down to
 buckets of rows that are valid, and to two facts about the record itself.
@@ -9,10 +9,12 @@ buckets of rows that are valid, and to two facts about the record itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pithgraph.kinds import LIST_BUCKETS
+from pithgraph.merge import SAME_SLOT, Equivocation
+from pithgraph.validation import Judged
 
 Row = Mapping[str, Any]
 Buckets = Mapping[str, Iterable[Row]]
@@ -48,6 +50,50 @@ def status_of_state(document: Mapping[str, Any]) -> dict[str, bool | int]:
     current = document["current"]
     has_record = current["canonical_record"] is not None
     return verification_status(current, content_addressed=has_record, pith_receipt=has_record)
+
+
+class Outcome(NamedTuple):
+    """What the merge made of one event: one of `OUTCOMES`; and the rules of the equivocations that
+    it stands in, sorted."""
+
+    merged: str
+    rules: tuple[str, ...]
+
+
+APPLIED: Final = "applied"
+WITHHELD: Final = "withheld"
+REPEATED: Final = "repeated"
+INVALID: Final = "invalid"
+OUTCOMES: Final = (APPLIED, WITHHELD, REPEATED, INVALID)
+
+
+def outcomes(
+    judged: Sequence[Judged], equivocations: Iterable[Equivocation]
+) -> Iterator[tuple[Judged, Outcome]]:
+    """What the merge made of each event of a paper, judged as `verified` (SPEC §7, 1 and 2).
+
+    `judged` are all events of the paper, `equivocations` those of the state that they merge to.
+    Of several valid events of one event_id one counts, and the others are `repeated`.
+    """
+    rules: dict[str, set[str]] = {}
+    for row in equivocations:
+        for event_id in row.event_ids:
+            rules.setdefault(event_id, set()).add(row.rule)
+    first: dict[str | None, bytes] = {}
+    for event, verdict in judged:
+        if verdict.reason is None:
+            known = first.setdefault(event.event_id, event.sha256)
+            first[event.event_id] = min(known, event.sha256)
+    for one in judged:
+        event, verdict = one
+        if verdict.reason is not None or event.event_id is None:
+            yield one, Outcome(INVALID, ())
+            continue
+        own = rules.get(event.event_id, set())
+        merged = WITHHELD if SAME_SLOT in own else APPLIED
+        if first[event.event_id] != event.sha256:
+            merged = REPEATED
+        yield one, Outcome(merged, tuple(sorted(own)))
 
 
 class _Seen(NamedTuple):

@@ -594,8 +594,9 @@ def test_a_terminated_replay_leaves_no_temporary_log(tmp_path: Path) -> None:
 
 
 def test_every_verb_explains_itself(run) -> None:  # type: ignore[no-untyped-def]
-    for verb in (["audit"], ["backup"], ["export"], ["ingest"], ["replay"], ["state"],
-                 ["proof", "build"], ["proof", "verify"]):  # fmt: skip
+    for verb in (["audit"], ["backup"], ["export"], ["ingest"], ["log"], ["replay"],
+                 ["stat"], ["state"], ["proof", "build"],
+                 ["proof", "verify"]):  # fmt: skip
         done = run(*verb, "--help")
         assert done.code == 0
         assert f"pithgraph {' '.join(verb)} " in done.out  # an example

@@ -1,5 +1,7 @@
-"""The verification status: each field by its rule, from a state and from a record alike."""
+"""The verification status: each field by its rule, from a state and from a record alike; and
+what the merge made of each event."""
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -8,8 +10,15 @@ import signing
 from pithgraph.events import Event
 from pithgraph.keyring import Keyring
 from pithgraph.merge import merge_events
-from pithgraph.views import EVENT_FIELDS, status_of_state, verification_status
-from signing import PAPER, Json, at, signed_event
+from pithgraph.validation import Judged, verdict_of
+from pithgraph.views import (
+    EVENT_FIELDS,
+    Outcome,
+    outcomes,
+    status_of_state,
+    verification_status,
+)
+from signing import BOB, CITING, PAPER, Json, at, canonical, signed_event
 
 KEYRING = Keyring.from_value(signing.keyring_value())
 
@@ -153,3 +162,54 @@ def test_a_records_own_snapshot_is_the_newest() -> None:
     alone = verification_status({}, content_addressed=False, pith_receipt=False)
     assert alone == NOTHING
     assert alone.keys() > EVENT_FIELDS
+
+
+# --- what the merge made of each event ---------------------------------------------------------
+
+
+def citation(key: signing.Key, second: int, citing: str = CITING, **members: Any) -> Json:
+    content = {"citing_pith_number": citing, "relation": "extends"}
+    return signed_event(
+        "citation_signature",
+        key,
+        created_at=at(second),
+        target=f"citation:{citing}",
+        payload=content,
+        **members,
+    )
+
+
+def signed_again(event: Json, key: signing.Key) -> Json:
+    message = bytes.fromhex(event["event_id"].removeprefix("sha256:"))
+    again = signing.b64(key.sign_again(message))
+    return signing.changed(event, "signature.signature_b64", again)
+
+
+def test_of_several_copies_of_a_valid_event_one_is_applied() -> None:
+    event = citation(BOB, 1)
+    twin = citation(BOB, 2, further=1)
+    said = [
+        event,
+        signed_again(event, BOB),
+        event | {"signature": None},
+        twin,
+        signed_again(twin, BOB),
+        citation(BOB, 2),
+    ]
+    first, again = sorted(said[:2], key=signing.sha256_hex)
+    slot = ("same_slot",)
+    held, held_again = sorted(said[3:5], key=signing.sha256_hex)
+    expected = {
+        canonical(first): Outcome("applied", ()),
+        canonical(again): Outcome("repeated", ()),
+        canonical(said[2]): Outcome("invalid", ()),
+        canonical(held): Outcome("withheld", slot),
+        canonical(held_again): Outcome("repeated", slot),
+        canonical(said[5]): Outcome("withheld", slot),
+    }
+    events = [Event.from_value(value) for value in said]
+    judged = [Judged(event, verdict_of(event, KEYRING)) for event in events]
+    equivocations = merge_events(PAPER.number, events, (), KEYRING).equivocations
+    for order in list(permutations(judged))[::37]:
+        made = {one.event.canonical: outcome for one, outcome in outcomes(order, equivocations)}
+        assert made == expected

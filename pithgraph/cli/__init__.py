@@ -31,8 +31,23 @@ from pithgraph.errors import (
 FINE, FAILED, USAGE, REFUSED, LOG, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 _VERBS = (
-    *("anchor", "audit", "backup", "checkpoint", "completion", "diff", "explain", "export", "fsck"),
-    *("ingest", "proof", "prove", "replay", "state", "storage"),
+    "anchor",
+    "audit",
+    "backup",
+    "checkpoint",
+    "completion",
+    "diff",
+    "explain",
+    "export",
+    "fsck",
+    "ingest",
+    "log",
+    "proof",
+    "prove",
+    "replay",
+    "stat",
+    "state",
+    "storage",
 )
 _CODES: tuple[tuple[type[PithgraphError], int], ...] = (
     (LogError, LOG),

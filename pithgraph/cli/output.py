@@ -150,6 +150,17 @@ def printable(text: str) -> str:
     )
 
 
+def shortened(text: str | None) -> str:
+    """A text that a stranger wrote, and may have made of any length, as it stands in a line of
+    several; `-` for None."""
+    if text is None:
+        return "-"
+    return text if len(text) <= _TEXT_LENGTH else f"{text[: _TEXT_LENGTH - 1]}…"
+
+
+_TEXT_LENGTH = 60
+
+
 def to_nowhere(stream: TextIO) -> None:
     """Let what is left in a stream's buffer go where it cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

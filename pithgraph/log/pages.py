@@ -62,6 +62,13 @@ def lengthen(path: Path, environment: lmdb.Environment) -> None:
         os.truncate(path, _bytes_of_pages(environment))
 
 
+def map_bytes(path: Path) -> int:
+    """How large the last writer's map was: what the file may grow to before the map grows. That of
+    a reader says nothing. Raises OSError, struct.error."""
+    with open(path, "rb") as file:
+        return _metas(file)[-1].map_bytes
+
+
 def _bytes_of_pages(environment: lmdb.Environment) -> int:
     return (int(environment.info()["last_pgno"]) + 1) * int(environment.stat()["psize"])
 
@@ -82,6 +89,7 @@ class _Table(NamedTuple):
 class _Meta(NamedTuple):
     """MDB_meta, of which a file has two: that of the last commit and of the one before."""
 
+    map_bytes: int
     free: _Table
     main: _Table
     last_page: int
@@ -94,8 +102,8 @@ def _metas(file: BinaryIO) -> list[_Meta]:
     page_bytes = 0
     for number in range(2):
         file.seek(number * page_bytes + _HEADER.size)
-        *_, free, main, last_page, transaction = _META.unpack(file.read(_META.size))
-        metas.append(_Meta(_table(free), _table(main), last_page, transaction))
+        *_, map_bytes, free, main, last_page, transaction = _META.unpack(file.read(_META.size))
+        metas.append(_Meta(map_bytes, _table(free), _table(main), last_page, transaction))
         page_bytes = metas[0].free.pad
     return sorted(metas, key=lambda meta: meta.transaction)
 

@@ -21,7 +21,7 @@ from pithgraph.errors import BackupError, LogError, MerkleError
 from pithgraph.log import layout
 from pithgraph.log.forks import never_end, opened_before, watch
 from pithgraph.log.layout import BrokenSeal
-from pithgraph.log.pages import is_cut
+from pithgraph.log.pages import is_cut, map_bytes
 from pithgraph.log.snapshot import Snapshot
 from pithgraph.ordinary import EventClass
 
@@ -94,6 +94,7 @@ class Log:
         self._tables = tables
         self._process = os.getpid()
         self._classes: dict[int, EventClass] = {}  # only added to, so every view may share them
+        self._file: tuple[int, int] | None = None
         watch(self)
 
     @classmethod
@@ -118,6 +119,7 @@ class Log:
             raise LogError(f"{folder}: {error.strerror}") from None
         if not there:
             raise LogError(f"{folder}: there is no log. `pithgraph ingest --log` makes one.")
+        file = identity(folder / DATA_FILE)  # before, so that what replaces it later is noticed
         with lmdb_errors(folder):
             environment = _open_readonly(folder)
             try:
@@ -125,6 +127,7 @@ class Log:
                 environment.reader_check()
                 tables: dict[bytes, Any] = {}
                 log = cls(folder, environment, tables)
+                log._file = file
                 for name in layout.TABLES:  # meta is the first: it says how to read the others
                     try:
                         tables[name] = environment.open_db(name, create=False)
@@ -211,6 +214,21 @@ class Log:
         with self.snapshot() as snapshot:
             return snapshot.has(sha256)
 
+    def sizes(self) -> tuple[int, int]:
+        """The bytes of the log's file, and of the map into which its last writer took it. Raises
+        LogError."""
+        path = self.path / DATA_FILE
+        with lmdb_errors(self.path):
+            try:
+                return path.stat().st_size, map_bytes(path)
+            except OSError as error:
+                raise LogError(f"{path}: {error.strerror}") from None
+
+    def has_moved(self) -> bool:
+        """Whether the log's path leads to another file than the one that is open, or to none: what
+        is appended there does not come here."""
+        return identity(self.path / DATA_FILE) != self._file
+
     def _check_process(self) -> None:
         if self._is_forked():
             raise opened_before(self.path)
@@ -226,6 +244,15 @@ class Log:
                 f"{self.path}: the log has format {stated}, this pithgraph reads {layout.FORMAT}. "
                 "Use the pithgraph that wrote it, or a newer one."
             )
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to: device and inode."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def check_whole(folder: Path, environment: lmdb.Environment) -> None:

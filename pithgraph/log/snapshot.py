@@ -179,13 +179,18 @@ class Snapshot:
             raise LogError(f"{self._path}: the block of position {first} is missing")
         return value
 
+    @property
+    def compression(self) -> str:
+        """The name by which the log knows how its contents are stored; "" where it has none."""
+        kind = self._get(b"meta", COMPRESSION)
+        return "" if kind is None else kind.decode("ascii", "replace")
+
     @functools.cached_property
     def codec(self) -> Codec:
         """How contents are stored. Raises LogError."""
-        kind = self._get(b"meta", COMPRESSION)
         dictionary = self._get(b"meta", DICTIONARY)
         return codec_of(
-            "" if kind is None else kind.decode("ascii", "replace"),
+            self.compression,
             None if dictionary is None else layout.unsealed(DICTIONARY, dictionary),
         )
 

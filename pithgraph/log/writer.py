@@ -27,7 +27,14 @@ from pithgraph.log.batch import Appended, Batch, New
 from pithgraph.log.compression import NONE, ZSTD, codec_of
 from pithgraph.log.making import NEW_FILE, make_log, sync_folder
 from pithgraph.log.pages import lengthen
-from pithgraph.log.reader import DATA_FILE, MAX_READERS, Log, check_whole, lmdb_errors
+from pithgraph.log.reader import (
+    DATA_FILE,
+    MAX_READERS,
+    Log,
+    check_whole,
+    identity,
+    lmdb_errors,
+)
 from pithgraph.merge import State
 
 LOCK_FILE: Final = "writer.lock"
@@ -45,7 +52,6 @@ class LogWriter(Log):
     """A log that is open for reading and appending. One at a time, in all processes."""
 
     _lock: int = -1
-    _file: tuple[int, int] | None
     _refused_rows: Counter[str]
     _numbers: dict[bytes, int]
 
@@ -101,7 +107,7 @@ class LogWriter(Log):
             _give_back(lock)
             raise
         log._lock = lock
-        log._file = _identity(folder / DATA_FILE)
+        log._file = identity(folder / DATA_FILE)
         log._refused_rows = Counter()
         return log
 
@@ -133,7 +139,7 @@ class LogWriter(Log):
             return done, refused_rows, numbers
 
         appended, self._refused_rows, self._numbers = self._write(append)
-        if self._has_moved():
+        if self.has_moved():
             raise LogError(f"{self.path}: the log was moved, removed or replaced while it was open")
         return appended
 
@@ -167,20 +173,17 @@ class LogWriter(Log):
         """Raise LogError where another writer may have come in, since the lock is another file."""
         status = os.fstat(self._lock)
         held = status.st_dev, status.st_ino
-        if _identity(self.path / LOCK_FILE) != held and not self._has_moved():
+        if identity(self.path / LOCK_FILE) != held and not self.has_moved():
             raise LogError(
                 f"{self.path}: {LOCK_FILE} was removed or replaced while the log was open, so "
                 "another process may be writing: see that there is none, then run it again; "
                 "nothing of this batch was stored"
             )
 
-    def _has_moved(self) -> bool:
-        return _identity(self.path / DATA_FILE) != self._file
-
     def _lengthen(self) -> None:
         """So that a file which is too short was cut. What is stored is stored, also where this
         fails, or the log has gone elsewhere."""
-        if not self._has_moved():
+        if not self.has_moved():
             with suppress(OSError):
                 lengthen(self.path / DATA_FILE, self._environment)
 
@@ -200,15 +203,6 @@ def writer_lock(folder: Path) -> Iterator[None]:
 
 # A data file that was not there a moment ago is another writer's, which the lock will name.
 _OWN_FILES: Final = frozenset({LOCK_FILE, READER_FILE, DATA_FILE, NEW_FILE, REPAIR_FOLDER})
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file a path leads to: device and inode."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _take_lock(folder: Path) -> int:
