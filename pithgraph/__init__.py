@@ -65,8 +65,9 @@ if TYPE_CHECKING:
     from pithgraph.merge import InvalidEvent, PaperAlias, State, merge_events
     from pithgraph.notes import VerifierKey, parse_verifier_key
     from pithgraph.proofs import VerifiedProof, build_proof, verify_proof
-    from pithgraph.replaying import current_state, find_paper, proofs_of, replay
+    from pithgraph.replaying import cited_by, current_state, find_paper, proofs_of, replay
     from pithgraph.resolution import Equivocation
+    from pithgraph.resolving import Candidate, Resolved, resolve
     from pithgraph.sources import Limits, load_keyring
     from pithgraph.validation import Verdict, verdict_of
     from pithgraph.views import status_of_state
@@ -118,8 +119,9 @@ _ROOMS = {
     "merge": ("InvalidEvent", "PaperAlias", "State", "merge_events"),
     "notes": ("VerifierKey", "parse_verifier_key"),
     "proofs": ("VerifiedProof", "build_proof", "verify_proof"),
-    "replaying": ("current_state", "find_paper", "proofs_of", "replay"),
+    "replaying": ("cited_by", "current_state", "find_paper", "proofs_of", "replay"),
     "resolution": ("Equivocation",),
+    "resolving": ("Candidate", "Resolved", "resolve"),
     "sources": ("Limits", "load_keyring"),
     "validation": ("Verdict", "verdict_of"),
     "views": ("status_of_state",),
@@ -128,6 +130,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "Audited",
+    "Candidate",
     "Checkpoint",
     "CheckpointError",
     "ConsistencyError",
@@ -153,6 +156,7 @@ __all__ = [
     "PrivateKeyError",
     "ProofError",
     "Refused",
+    "Resolved",
     "Snapshot",
     "State",
     "Verdict",
@@ -165,6 +169,7 @@ __all__ = [
     "audit_bytes",
     "audit_value",
     "build_proof",
+    "cited_by",
     "current_state",
     "decode",
     "digest",
@@ -189,6 +194,7 @@ __all__ = [
     "prove_consistency",
     "prove_inclusion",
     "replay",
+    "resolve",
     "save_private_key",
     "sign_event",
     "status_of_state",

@@ -6,7 +6,7 @@ A replay always merges from the event rows; only `current_state` looks into the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pithgraph.errors import IdentifierError
@@ -18,6 +18,7 @@ from pithgraph.merging import Merging, aliases_of, damaged_rows, judged_of
 from pithgraph.proofs import build_proof
 from pithgraph.sources import load_keyring
 from pithgraph.validation import VERIFIED, Assurance, check_assurance
+from pithgraph.views import inbound_citations
 
 
 def replay(
@@ -78,7 +79,7 @@ def find_paper(log: Log, text: str) -> PithNumber:
         if found:
             names = ", ".join(map(str, found[:10]))
             raise IdentifierError(f"{text!r} may mean {len(found)} papers: {names}")
-        near = _nearest(snapshot, reference.prefix)
+        near = nearest(snapshot, reference.prefix)
     hint = f"; nearest: {', '.join(map(str, near))}" if near else ""
     raise IdentifierError(f"the log holds no paper {text!r}{hint}")
 
@@ -92,6 +93,15 @@ def proofs_of(log: Log, paper: PithNumber, *, keyring: Keyring) -> list[dict[str
         state = merge(str(paper), judged, aliases, keyring.sha256, VERIFIED)
         valid = [event for event, verdict in judged if verdict.reason is None]
         return [build_proof(row, valid, keyring) for row in state.equivocations]
+
+
+def cited_by(
+    log: Log, paper: PithNumber, *, keyring: Keyring | None = None
+) -> dict[str, list[Mapping[str, Any]]]:
+    """Who cites a paper: its inbound citations as verified, as in `views.inbound_citations`. They
+    are events about the cited paper, so that no other paper's are read."""
+    state = current_state(log, paper, keyring=keyring or load_keyring())
+    return inbound_citations(state.document)
 
 
 def current_state(
@@ -112,7 +122,7 @@ def current_state(
     return state
 
 
-def _nearest(snapshot: Snapshot, prefix: str) -> list[PithNumber]:
+def nearest(snapshot: Snapshot, prefix: str) -> list[PithNumber]:
     """Papers that share the longest beginning with `prefix`, three at most."""
     for length in range(len(prefix) - 1, 2, -1):
         near = snapshot.papers(prefix[:length])

@@ -1,7 +1,7 @@
 """What follows from a state without being part of it: no hash covers a view (SPEC §9).
 
-What lives here: the verification status, and what the merge made of each event. What must not:
-judging, merging, and where a state or a document came from.
+What lives here: the verification status, the inbound citations, and what the merge made of each
+event. What must not: judging, merging, and where a state or a document came from.
 
 One rule, one implementation, two sources: a merged state and a record document both come down to
 buckets of rows that are valid, and to two facts about the record itself.
@@ -50,6 +50,19 @@ def status_of_state(document: Mapping[str, Any]) -> dict[str, bool | int]:
     current = document["current"]
     has_record = current["canonical_record"] is not None
     return verification_status(current, content_addressed=has_record, pith_receipt=has_record)
+
+
+def inbound_citations(document: Mapping[str, Any]) -> dict[str, list[Row]]:
+    """The citations of a paper that count, by the paper that cites it, from its merged state's
+    document (SPEC §9): the full Pith Numbers sorted, the rows of each in the applied order.
+
+    The paper that is cited is the one that the events are about; that which cites it is named in
+    the payload, by whoever signed, and need not exist.
+    """
+    citing: dict[str, list[Row]] = {}
+    for row in _counting(document["current"])["citation_signatures"]:
+        citing.setdefault(row["payload"]["citing_pith_number"], []).append(row)
+    return dict(sorted(citing.items()))
 
 
 class Outcome(NamedTuple):

@@ -594,8 +594,8 @@ def test_a_terminated_replay_leaves_no_temporary_log(tmp_path: Path) -> None:
 
 
 def test_every_verb_explains_itself(run) -> None:  # type: ignore[no-untyped-def]
-    for verb in (["audit"], ["backup"], ["export"], ["ingest"], ["log"], ["replay"],
-                 ["stat"], ["state"], ["proof", "build"],
+    for verb in (["audit"], ["backup"], ["cited-by"], ["export"], ["ingest"], ["log"], ["replay"],
+                 ["resolve"], ["stat"], ["state"], ["proof", "build"],
                  ["proof", "verify"]):  # fmt: skip
         done = run(*verb, "--help")
         assert done.code == 0

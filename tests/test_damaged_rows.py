@@ -53,6 +53,8 @@ def verbs(folder: Path) -> list[tuple[object, ...]]:
         ("log", *log, "--verdict", "equivocation", *ring),
         ("log", *log, "--refused"),
         ("stat", *log, *ring),
+        ("resolve", *log, *ring, "2401.00001", PAPER.suffix[:8]),
+        ("cited-by", *log, PAPER.number, *ring),
         ("checkpoint", *log, *signed),
         ("prove", *log, 3, *signed),
         ("ingest", *log, *ring, folder / "ring.json"),

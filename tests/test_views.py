@@ -1,24 +1,30 @@
-"""The verification status: each field by its rule, from a state and from a record alike; and
-what the merge made of each event."""
+"""The verification status: each field by its rule, from a state and from a record alike; the
+inbound citations; and what the merge made of each event."""
 
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import signing
 from pithgraph.events import Event
+from pithgraph.ingestion import ingest_pieces
 from pithgraph.keyring import Keyring
+from pithgraph.log import LogWriter
 from pithgraph.merge import merge_events
+from pithgraph.replaying import cited_by, find_paper
+from pithgraph.sources import Piece
 from pithgraph.validation import Judged, verdict_of
 from pithgraph.views import (
     EVENT_FIELDS,
     Outcome,
+    inbound_citations,
     outcomes,
     status_of_state,
     verification_status,
 )
-from signing import BOB, CITING, PAPER, Json, at, canonical, signed_event
+from signing import ALICE, BOB, CITING, PAPER, Json, at, canonical, keyring_value, signed_event
 
 KEYRING = Keyring.from_value(signing.keyring_value())
 
@@ -164,7 +170,9 @@ def test_a_records_own_snapshot_is_the_newest() -> None:
     assert alone.keys() > EVENT_FIELDS
 
 
-# --- what the merge made of each event ---------------------------------------------------------
+# --- inbound citations -------------------------------------------------------------------------
+
+ANOTHER = f"pith:1999:{'ZYXWVUTSRQPONMLKJIHGFEDCBA'}"
 
 
 def citation(key: signing.Key, second: int, citing: str = CITING, **members: Any) -> Json:
@@ -177,6 +185,83 @@ def citation(key: signing.Key, second: int, citing: str = CITING, **members: Any
         payload=content,
         **members,
     )
+
+
+RETRACTED = citation(ALICE, 3)
+CITATIONS = [
+    citation(BOB, 9),
+    citation(ALICE, 4),
+    citation(BOB, 5, ANOTHER),
+    RETRACTED,
+    retraction(RETRACTED, ALICE),
+    retraction(citation(BOB, 9), ALICE),  # another's: it takes nothing away
+    citation(BOB, 7, further=1),
+    citation(BOB, 7, further=2),  # in one slot, so that neither counts
+    citation(signing.STRANGER, 8),
+    citation(BOB, 8, paper=signing.OTHER_PAPER),
+    signed_event("citation_signature", paper=signing.Paper("by"), payload={}),
+    signed_event(),
+]
+CITED = {
+    ANOTHER: [(CITATIONS[2]["event_id"], at(5))],
+    CITING: [(CITATIONS[1]["event_id"], at(4)), (CITATIONS[0]["event_id"], at(9))],
+}
+
+
+def test_a_paper_is_cited_by_whoever_the_counting_events_name() -> None:
+    state = merge_events(PAPER.number, map(Event.from_value, CITATIONS), (), KEYRING)
+    found = inbound_citations(state.document)
+    assert list(found) == list(CITED)
+    for citing, rows in found.items():
+        assert [(row["event_id"], row["created_at"]) for row in rows] == CITED[citing]
+        assert {row["payload"]["citing_pith_number"] for row in rows} == {citing}
+    counted = status_of_state(state.document)["citation_signatures"]
+    assert counted == sum(map(len, found.values())) == 3
+    assert inbound_citations(merge_events(PAPER.number, (), (), KEYRING).document) == {}
+
+
+def test_who_cites_a_paper_of_a_log(run: Any, tmp_path: Path) -> None:
+    pieces = [Piece("test", n, canonical(event)) for n, event in enumerate(CITATIONS, 1)]
+    with LogWriter.open(tmp_path / "log") as log:
+        ingest_pieces(log, pieces, keyring=KEYRING)
+        cited = cited_by(log, find_paper(log, PAPER.suffix[:8]), keyring=KEYRING)
+        assert {name: [row["event_id"] for row in rows] for name, rows in cited.items()} == {
+            name: [event_id for event_id, _ in rows] for name, rows in CITED.items()
+        }
+    keyring = tmp_path / "keyring.json"
+    keyring.write_bytes(canonical(keyring_value()))
+    verb = ("cited-by", "--log", tmp_path / "log")
+    done = run(*verb, PAPER.number, "--keyring", keyring, "--json")
+    assert done.code == 0
+    assert done.rows[0] == {
+        "pith_number": PAPER.number,
+        "citing_pith_number": ANOTHER,
+        "citations": [
+            {
+                "event_id": CITATIONS[2]["event_id"],
+                "relation": "extends",
+                "created_at": at(5),
+                "signer": BOB.signer(),
+            }
+        ],
+    }
+    assert [row["citing_pith_number"] for row in done.rows] == [ANOTHER, CITING]
+    text = run(*verb, PAPER.suffix[:8], "--keyring", keyring)
+    assert text.out.splitlines()[2:] == [
+        CITING,
+        f"  extends       {at(4)}  {ALICE.signer_id:20}  {CITATIONS[1]['event_id']}",
+        f"  extends       {at(9)}  {BOB.signer_id:20}  {CITATIONS[0]['event_id']}",
+    ]
+    assert f"{PAPER.number} is cited by 2 papers, in 3 citations; keyring " in text.err
+    without = run(*verb, PAPER.number)
+    assert (without.code, without.out) == (0, "")
+    assert "events are of keys that the keyring does not hold" in without.err
+    assert run(*verb, "AAAAAAAA").code == 2
+    assert run("cited-by", "--log", tmp_path / "no", "!").code == 2
+    assert run("cited-by", "--log", tmp_path / "no", PAPER.number).code == 4
+
+
+# --- what the merge made of each event ---------------------------------------------------------
 
 
 def signed_again(event: Json, key: signing.Key) -> Json:

@@ -35,6 +35,7 @@ _VERBS = (
     "audit",
     "backup",
     "checkpoint",
+    "cited-by",
     "completion",
     "diff",
     "explain",
@@ -45,6 +46,7 @@ _VERBS = (
     "proof",
     "prove",
     "replay",
+    "resolve",
     "stat",
     "state",
     "storage",
@@ -67,8 +69,12 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _VERBS:
             return None
-        command: click.Command = import_module(f"pithgraph.cli.{name}").command
+        command: click.Command = import_module(_module_of(name)).command
         return command
+
+
+def _module_of(verb: str) -> str:
+    return f"pithgraph.cli.{verb.replace('-', '_')}"
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})

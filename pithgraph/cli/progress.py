@@ -40,6 +40,7 @@ BYTES: Final = Unit("MB", 1e6, 1)
 # An ingest counts all rows; nearly all are events.
 EVENTS: Final = Unit("events")
 PAPERS: Final = Unit("papers")
+ROWS: Final = Unit("rows")
 
 
 class Bar:
