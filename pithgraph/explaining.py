@@ -37,7 +37,7 @@ NOT_ASKED: Final = "not_asked"
 APPLIED: Final = "applied"
 WITHHELD: Final = "withheld"
 GAVE_WAY: Final = "gave_way"
-DISPLACED: Final = "displaced"
+REPEATED: Final = "repeated"
 INVALID: Final = "invalid"
 
 
@@ -51,7 +51,7 @@ class CheckMade(NamedTuple):
 
 class Fate(NamedTuple):
     """What the merge made of an event: `applied`, `withheld` by an equivocation, `gave_way`
-    (stated, in a slot where a verified event stands), `displaced` by another event of its event_id,
+    (stated, in a slot where a verified event stands), `repeated` by another event of its event_id,
     or `invalid`; and why. `forks` says which other events follow the event that it follows."""
 
     event: Event
@@ -156,7 +156,7 @@ def _outcome(
     stays = resolution.valid[event_id]
     if stays.event.sha256 != event.sha256:
         rule = "is verified" if verdict.stated and not stays.stated else "has the lesser digest"
-        return DISPLACED, f"event {stays.event.sha256.hex()} has the same event_id and {rule}"
+        return REPEATED, f"event {stays.event.sha256.hex()} has the same event_id and {rule}"
     if event_id in resolution.withheld:
         return WITHHELD, f"its key also signed, in the same slot, {', '.join(slots[event_id])}"
     if event_id not in applied:

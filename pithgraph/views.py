@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pithgraph.kinds import LIST_BUCKETS
-from pithgraph.merge import SAME_SLOT, Equivocation
+from pithgraph.resolution import SAME_SLOT, Equivocation
 from pithgraph.validation import Judged
 
 Row = Mapping[str, Any]

@@ -18,7 +18,7 @@ from pithgraph.errors import VERDICT_REASONS
 from pithgraph.events import Event
 from pithgraph.explaining import (
     APPLIED,
-    DISPLACED,
+    REPEATED,
     FAILED,
     GAVE_WAY,
     INVALID,
@@ -54,7 +54,7 @@ def check_explanations(history: History, assurance: Assurance) -> Counter[str]:
         found = explain(paper, judged, aliases)
         by_outcome = {
             outcome: [fate.event.event_id for fate in found.fates if fate.outcome == outcome]
-            for outcome in (APPLIED, WITHHELD, GAVE_WAY, DISPLACED, INVALID)
+            for outcome in (APPLIED, WITHHELD, GAVE_WAY, REPEATED, INVALID)
         }
         assert by_outcome[APPLIED] == document["applied_event_ids"]
         slots = [row for row in document["equivocations"] if row["rule"] == "same_slot"]
@@ -91,7 +91,7 @@ def check_fields(fields: Any, document: dict[str, Any]) -> None:
     assert bool(supplied["canonical_record"]) == (current["canonical_record"] is not None)
     for supply in fields:
         assert not {*supply.event_ids} & {
-            event_id for event_id, rule in supply.lost if rule != DISPLACED
+            event_id for event_id, rule in supply.lost if rule != REPEATED
         }
 
 
@@ -123,7 +123,7 @@ def test_every_fate_is_met() -> None:
     for history in fixed_histories(120):
         for assurance in ASSURANCES:
             seen += check_explanations(history, assurance)
-    assert all(seen[name] for name in (APPLIED, WITHHELD, GAVE_WAY, DISPLACED, INVALID, "forks")), (
+    assert all(seen[name] for name in (APPLIED, WITHHELD, GAVE_WAY, REPEATED, INVALID, "forks")), (
         seen
     )
 
