@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +164,24 @@ def test_a_state_document_is_taken_as_it_stands(run: Run, tmp_path: Path, publis
     assert "core_sha256 agrees" in done.out
     assert done.out.count("  - alias ") == done.out.count("  + alias ") == 1
     assert "its bytes give" in done.err
+
+
+def test_standard_input(
+    run: Run, tmp_path: Path, published: Path, ring: tuple[object, ...]
+) -> None:
+    whole = lines(tmp_path / "all.jsonl", *EVENTS)
+    state = published / "state-N7NXYVEE.json"
+    for path, more in ((whole, ring), (state, ())):
+        done = subprocess.run(
+            [sys.executable, "-m", "pithgraph", "diff", "-", path, *more],
+            stdin=path.open("rb"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "differing: 0" in done.stderr
+        assert "papers compared: 0" not in done.stderr
 
 
 def test_what_cannot_be_compared(run: Run, tmp_path: Path, ring: tuple[object, ...]) -> None:

@@ -18,12 +18,12 @@ from pithgraph.errors import VERDICT_REASONS
 from pithgraph.events import Event
 from pithgraph.explaining import (
     APPLIED,
-    REPEATED,
     FAILED,
     GAVE_WAY,
     INVALID,
     NOT_ASKED,
     PASSED,
+    REPEATED,
     TOLERATED,
     WITHHELD,
     checks_made,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import click
 
@@ -24,7 +27,7 @@ from pithgraph.log import Log
 from pithgraph.log.reader import DATA_FILE
 from pithgraph.merge import State, digest_of_state
 from pithgraph.replaying import find_paper, replay
-from pithgraph.sources import Limits, Unreadable, load_keyring, read_sources
+from pithgraph.sources import STANDARD_INPUT, Limits, Unreadable, load_keyring, read_sources
 from pithgraph.validation import Assurance
 
 
@@ -57,11 +60,12 @@ def command(
     """Compare two logs, bundles, files of events or state documents: in states, and in what they
     are made of.
 
-    A and B are each a log's folder, or a file. A state document is taken as it stands; whatever
-    else is merged under the keyring and assurance. Of two logs all papers are compared, or the one
-    that PITH names; against a file, the file's papers. For each paper that differs: events only in
-    A or only in B, equivocations, aliases, fields, and whether core_sha256 agrees, which is what
-    mirrors with other junk and other alias dates agree in. Exit 1 where something differs.
+    A and B are each a log's folder, a file, or - for standard input. A state document is taken as
+    it stands; whatever else is merged under the keyring and assurance. Of two logs all papers are
+    compared, or the one that PITH names; against a file, the file's papers. For each paper that
+    differs: events only in A or only in B, equivocations, aliases, fields, and whether core_sha256
+    agrees, which is what mirrors with other junk and other alias dates agree in. Exit 1 where
+    something differs.
 
     \b
     pithgraph diff my-log other-log
@@ -100,6 +104,8 @@ class _Source:
         self._keyring = keyring
         self._assurance = assurance
         self.refused = False
+        if path == STANDARD_INPUT:  # which is read twice
+            path = open_things.enter_context(_kept(sys.stdin.buffer))
         self.is_log = os.path.isdir(path) and os.path.exists(os.path.join(path, DATA_FILE))
         self.log: Log | None = None
         self._documents: list[_Paper] = []
@@ -144,6 +150,15 @@ class _Source:
             paper = parse_pith_number(state.pith_number)
             side = partial(_side, log, state)
             yield _Paper((paper.suffix, paper.year), state.state_sha256, side)
+
+
+@contextmanager
+def _kept(stream: BinaryIO) -> Iterator[str]:
+    """A temporary file with what a stream holds."""
+    with tempfile.NamedTemporaryFile(prefix="pithgraph-") as file:
+        shutil.copyfileobj(stream, file)
+        file.flush()
+        yield file.name
 
 
 def _only(sides: list[_Source], pith: str | None) -> list[PithNumber] | None:
