@@ -148,5 +148,9 @@ class OutputError(PithgraphError):
     """A file that cannot be written where it was asked for."""
 
 
+class ConformanceError(PithgraphError):
+    """Conformance cases, or a list of expected failures, that cannot be used."""
+
+
 class WorkerError(PithgraphError):
     """A worker process ended before its work was done."""

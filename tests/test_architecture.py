@@ -38,6 +38,7 @@ ROOMS = [
     "entries",
     "views",
     "audit",
+    "comparing",
 ]
 
 SHELL = {
@@ -50,7 +51,9 @@ SHELL = {
         "checking",
         "checkpointing",
         "cli",
-        "counting",
+    "conformance",
+    "conformance_adapter",
+    "counting",
         "expected",
         "exporting",
         "fsck",
@@ -67,6 +70,7 @@ SHELL = {
     "sources",
     "storing",
     "testing",
+    "watching",
     "workers",
 }
 

@@ -37,6 +37,7 @@ _VERBS = (
     "checkpoint",
     "cited-by",
     "completion",
+    "conformance",
     "diff",
     "explain",
     "export",
