@@ -101,6 +101,12 @@ def sign_event(
     }
     if previous_event_id is not None:
         body["previous_event_id"] = previous_event_id
+    return seal_event(private_key, body, key_id)
+
+
+def seal_event(private_key: Ed25519PrivateKey, body: Mapping[str, Any], key_id: str) -> Event:
+    """An event from all of its members but its id and signature, which belong to whatever stands
+    in them. Raises as `sign_event`."""
     event_id = computed_event_id(encode(body))
     signature = {
         "algorithm": "ed25519",
