@@ -7,8 +7,9 @@
         for state in pithgraph.replay(log, assurance="stated"):
             print(state.pith_number, state.state_sha256)
 
-What stands in `__all__` is the public surface; everything else may change. Names are imported
-when they are first used, so that `pithgraph --version` does not load OpenSSL.
+What stands in `__all__` is the public surface, and `pithgraph.testing` for tests of your own;
+everything else may change. `fixtures/examples` has whole programs. Names are imported when they are
+first used, so that `pithgraph --version` does not load OpenSSL.
 """
 
 from __future__ import annotations

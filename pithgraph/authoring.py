@@ -84,6 +84,22 @@ def sign_event(
     `subject` is a full Pith Number, `created_at` a §5 timestamp. Raises EncodeError for what JSON
     cannot hold, Refused for what no log admits. Which kinds, targets and payloads there are, who
     may sign them: SPEC §5 lists it. Whether this event is valid, `verdict_of` says.
+
+    >>> import pithgraph
+    >>> key = pithgraph.generate_private_key()
+    >>> signer = {"key_id": "k1", "signer_id": "a@example.org", "signer_type": "author"}
+    >>> event = pithgraph.sign_event(
+    ...     key,
+    ...     event_type="correction",
+    ...     subject="pith:2018:N7NXYVEE5GSA4YEBQIUPRQUEL7",
+    ...     target="record",
+    ...     payload={"action": "amend", "reason": "a wrong sign in (3)"},
+    ...     created_at="2026-06-01T12:00:00Z",
+    ...     **signer,
+    ... )
+    >>> keyring = pithgraph.Keyring.from_value({"keys": [pithgraph.keyring_entry(key, **signer)]})
+    >>> pithgraph.verdict_of(event, keyring).reason is None
+    True
     """
     public_key = public_bytes(private_key)
     body: dict[str, Any] = {

@@ -77,6 +77,10 @@ def encode(value: Any) -> bytes:
     """The canonical bytes of a value as `decode` gives it (SPEC §1).
 
     Raises EncodeError for what JSON cannot hold: other types, NaN, lone surrogates, cycles.
+
+    >>> import pithgraph
+    >>> pithgraph.encode({"b": 1e22, "a": [-0.0, "é", None]}).decode()
+    '{"a":[-0.0,"é",null],"b":1e+22}'
     """
     try:
         return _ENCODER.encode(value).encode("utf-8")
@@ -96,7 +100,12 @@ def encode_string(text: str) -> bytes:
 
 
 def digest(data: bytes) -> str:
-    """SHA-256 in lower-case hex (SPEC §2)."""
+    """SHA-256 in lower-case hex (SPEC §2).
+
+    >>> import pithgraph
+    >>> pithgraph.digest(pithgraph.encode({"payload": []}))
+    '258153158e38e3291e3d48162225fcdb2d5a3ed65a07baac614ab91432fd4f57'
+    """
     return hashlib.sha256(data).hexdigest()
 
 

@@ -83,6 +83,21 @@ def make_checkpoint(
     ConsistencyError where the log does not begin with it, ProofError where it is not signed by the
     key; IdentifierError for a size that the log never had, CheckpointError for a name that no log
     can have.
+
+    >>> import pithgraph, tempfile
+    >>> from pithgraph.testing import World
+    >>> key = World().registry.private
+    >>> with tempfile.TemporaryDirectory() as folder, pithgraph.LogWriter.open(folder) as log:
+    ...     done = pithgraph.ingest(log, ["fixtures/pith/state-N7NXYVEE.json"])
+    ...     with log.snapshot() as snapshot:
+    ...         note = pithgraph.make_checkpoint(snapshot, "example.org/log", key)
+    ...         proof = pithgraph.prove_inclusion(snapshot, 1, note)
+    ...         sha256 = pithgraph.find_event(snapshot, "1").event.sha256
+    >>> trusted = "example.org/log+32cfbf42+AVWG7RBqGSkZHMLkj/Om9bTdFC2rUmO/6WBWadKbkL0n"
+    >>> keys = [pithgraph.parse_verifier_key(trusted)]
+    >>> shown = pithgraph.verify_inclusion_file(proof, sha256, keys)
+    >>> shown.leaf_index, shown.checkpoint.origin, shown.checkpoint.size
+    (1, 'example.org/log', 2)
     """
     if size is None:
         size = snapshot.size

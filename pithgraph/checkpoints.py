@@ -189,11 +189,11 @@ def build_inclusion_proof(
 def verify_inclusion_file(
     proof: bytes, event_sha256: bytes | None, keys: Iterable[VerifierKey]
 ) -> VerifiedInclusion:
-    """Verify an inclusion proof file offline: its form, its checkpoint by the verifier keys, and
-    that the path leads from the event of this digest to the root (RFC 9162 §2.1.3.2).
+    """Verify an inclusion proof file offline.
 
-    Without a digest the proof's own is taken. Raises ProofError naming the first thing that does
-    not hold.
+    Asked are its form, its checkpoint by the verifier keys, and that the path leads from the event
+    of this digest to the root (RFC 9162 §2.1.3.2). Without a digest the proof's own is taken.
+    Raises ProofError naming the first thing that does not hold.
     """
     return _check_inclusion(parse_inclusion_proof(proof), event_sha256, _opened(keys))
 
@@ -272,11 +272,11 @@ def build_consistency_proof(old_note: bytes, note: bytes, path: Sequence[bytes])
 
 
 def verify_consistency_file(proof: bytes | Any, keys: Iterable[VerifierKey]) -> VerifiedConsistency:
-    """Verify a consistency proof, given as received bytes or as a decoded value, offline: its form,
-    both checkpoints by the verifier keys, one origin, and the path (RFC 9162 §2.1.4.2).
+    """Verify a consistency proof, given as received bytes or as a decoded value, offline.
 
-    Raises DecodeError where the bytes are no JSON, and ProofError naming the first thing that does
-    not hold.
+    Asked are its form, both checkpoints by the verifier keys, one origin, and the path (RFC 9162
+    §2.1.4.2). Raises DecodeError where the bytes are no JSON, and ProofError naming the first thing
+    that does not hold.
     """
     value = decode(proof) if isinstance(proof, bytes) else proof
     return _check_consistency(value, _opened(keys))

@@ -66,7 +66,15 @@ VERDICT_REASONS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class PithgraphError(Exception):
-    """Any failure that pithgraph foresees. Its text is fit to be shown to a user."""
+    """Any failure that pithgraph foresees. Its text is fit to be shown to a user.
+
+    >>> import pithgraph
+    >>> try:
+    ...     pithgraph.decode(b'{"a": 1, "a": 2}')
+    ... except pithgraph.PithgraphError as error:
+    ...     print(error)
+    duplicate_name at line 1, column 10: "a" stands twice in one object
+    """
 
 
 class DecodeError(PithgraphError):
@@ -110,13 +118,17 @@ class PrivateKeyError(PithgraphError):
 
 
 class ProofError(PithgraphError):
-    """A proof that does not hold, or cannot be built: of equivocation (SPEC §8), of inclusion in a
-    log's Merkle tree, or of consistency (SPEC §10)."""
+    """A proof that does not hold, or cannot be built.
+
+    Of equivocation (SPEC §8), of inclusion in a log's Merkle tree, or of consistency (SPEC §10).
+    """
 
 
 class ConsistencyError(ProofError):
-    """A log that does not begin with what a checkpoint says: it was rewritten or rolled back, or it
-    is another log (SPEC §10)."""
+    """A log that does not begin with what a checkpoint says (SPEC §10).
+
+    It was rewritten or rolled back, or it is another log.
+    """
 
 
 class MerkleError(PithgraphError):

@@ -67,7 +67,13 @@ class Alias(NamedTuple):
 
 
 def parse_pith_number(text: str) -> PithNumber:
-    """A full Pith Number as documents write it: upper case (SPEC §2). Raises IdentifierError."""
+    """A full Pith Number as documents write it: upper case (SPEC §2). Raises IdentifierError.
+
+    >>> import pithgraph
+    >>> paper = pithgraph.parse_pith_number("pith:2018:N7NXYVEE5GSA4YEBQIUPRQUEL7")
+    >>> paper.year, paper.short
+    ('2018', 'pith:N7NXYVEE')
+    """
     found = _PITH_NUMBER.fullmatch(text)
     if found is None:
         raise IdentifierError(f"{text!r} is no full Pith Number (pith:YEAR:26 characters)")

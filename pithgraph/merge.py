@@ -122,6 +122,14 @@ def merge_events(
 
     Events whose subject is another paper take no part. `as_of` is as in `merge`. Raises
     IdentifierError for an `as_of` that is no timestamp, ValueError for an assurance that is none.
+
+    >>> import pithgraph
+    >>> from pithgraph.testing import World
+    >>> world = World()
+    >>> events = [world.sign("record_created"), world.invalid("bad_signature")]
+    >>> state = pithgraph.merge_events(world.paper.number, events, [], world.keyring)
+    >>> state.valid_event_count, [row.reason for row in state.invalid_events]
+    (1, ['bad_signature'])
     """
     check_assurance(assurance)
     if as_of is not None:

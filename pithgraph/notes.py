@@ -45,8 +45,10 @@ _KEY_HASH: Final = re.compile(r"[0-9a-f]{8}")
 
 
 class VerifierKey(NamedTuple):
-    """A trusted key: its name, and 32 raw bytes of Ed25519. Made by `parse_verifier_key`,
-    `verifier_key`, which check both."""
+    """A trusted key of a log: its name, and 32 raw bytes of Ed25519.
+
+    Made by `parse_verifier_key` and `verifier_key`, which check both; as a text, NAME+HASH+KEY.
+    """
 
     name: str
     public_key: bytes
@@ -94,6 +96,11 @@ def parse_verifier_key(text: str) -> VerifierKey:
     """NAME+HASH+KEY: 8 lower-case hex digits of key hash, base64 of 0x01 and the public key.
 
     Raises CheckpointError saying which part is at fault.
+
+    >>> import pithgraph
+    >>> text = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+    >>> pithgraph.parse_verifier_key(text).name
+    'PeterNeumann'
     """
     parts = text.split("+", 2)  # base64 may have a + itself, a name and a hash cannot
     if len(parts) != 3:

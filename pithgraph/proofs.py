@@ -76,6 +76,15 @@ def verify_proof(proof: bytes | Any, keyring: Keyring | None = None) -> Verified
 
     Raises DecodeError where the bytes are no JSON, and ProofError naming the first thing that does
     not hold.
+
+    >>> import pithgraph
+    >>> from pithgraph.testing import World
+    >>> world = World()
+    >>> events = [world.sign("graph_snapshot", payload={"note": note}) for note in (1, 2)]
+    >>> state = pithgraph.merge_events(world.paper.number, events, [], world.keyring)
+    >>> proof = pithgraph.build_proof(state.equivocations[0], events, world.keyring)
+    >>> pithgraph.verify_proof(proof, world.keyring).key.signer_id
+    'registry.example'
     """
     value = decode(proof) if isinstance(proof, bytes) else proof
     try:

@@ -30,13 +30,21 @@ def replay(
     as_of: str | None = None,
     at: int | None = None,
 ) -> Iterator[State]:
-    """The state of every paper of a log, or of those named, each merged from its events. A paper
-    named by a text must be a full Pith Number; `find_paper` resolves short forms.
+    """The state of every paper of a log, or of those named, each merged from its events.
 
-    `as_of` is a §5 timestamp: what was created later is left out. `at` is a position: only the
-    first `at` events count, and the alias rows stored by then. Papers that have nothing by then are
-    passed over, unless they are named. All states are of one moment of the log. Raises LogError,
-    and IdentifierError for an `as_of` that is no timestamp or an `at` that the log has not reached.
+    A paper named by a text must be a full Pith Number; `find_paper` resolves short forms. `as_of`
+    is a §5 timestamp: what was created later is left out. `at` is a position: only the first `at`
+    events count, and the alias rows stored by then. Papers that have nothing by then are passed
+    over, unless they are named. All states are of one moment of the log. Raises LogError, and
+    IdentifierError for an `as_of` that is no timestamp or an `at` that the log has not reached.
+
+    >>> import pithgraph, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, pithgraph.LogWriter.open(folder) as log:
+    ...     done = pithgraph.ingest(log, ["fixtures/pith/state-N7NXYVEE.json"])
+    ...     paper = pithgraph.find_paper(log, "n7nxyvee")
+    ...     (state,) = pithgraph.replay(log, [paper], assurance="stated")
+    >>> state.pith_number, state.state_sha256[:8]
+    ('pith:2018:N7NXYVEE5GSA4YEBQIUPRQUEL7', '9bbb9e46')
     """
     check_assurance(assurance)
     keyring = keyring or load_keyring()
@@ -85,8 +93,10 @@ def find_paper(log: Log, text: str) -> PithNumber:
 
 
 def proofs_of(log: Log, paper: PithNumber, *, keyring: Keyring) -> list[dict[str, Any]]:
-    """A proof document (SPEC §8) for each equivocation about a paper, in the order of the state's
-    rows."""
+    """A proof document (SPEC §8) for each equivocation about a paper.
+
+    They stand in the order of the state's rows.
+    """
     with log.snapshot() as snapshot, damaged_rows(str(paper)):
         judged = judged_of(snapshot, snapshot.index_of(paper), keyring, VERIFIED)
         aliases = aliases_of(snapshot, paper)
@@ -107,8 +117,10 @@ def cited_by(
 def current_state(
     log: Log, paper: PithNumber, *, keyring: Keyring, assurance: Assurance = VERIFIED
 ) -> State:
-    """A paper's state now, out of the cache where it is there; a log that is open for writing
-    caches what it computes."""
+    """A paper's state now, out of the cache where it is there.
+
+    A log that is open for writing caches what it computes.
+    """
     check_assurance(assurance)
     with log.snapshot() as snapshot:
         cached = snapshot.cached_state(paper, keyring.sha256, assurance)

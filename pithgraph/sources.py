@@ -59,6 +59,10 @@ def load_keyring(path: str | os.PathLike[str] | None = None) -> Keyring:
     """The keyring in a file, or the one that ships with pithgraph, which holds the registry's key.
 
     Raises KeyringError naming the file.
+
+    >>> import pithgraph
+    >>> [key.key_id for key in pithgraph.load_keyring().keys]
+    ['pith-v1-2026-05']
     """
     if path is None:
         shipped = resources.files("pithgraph").joinpath("data/keyring.json").read_bytes()

@@ -59,8 +59,11 @@ class Facts(Struct, frozen=True, array_like=True):
 
 
 class Verdict(NamedTuple):
-    """`reason` is None for a valid event, else a key of `VERDICT_REASONS`; `detail` says which
-    member or value; `stated` holds for a valid event that only assurance `stated` lets in."""
+    """What the rules say of one event (SPEC §6).
+
+    `reason` is None for a valid event, else a key of `VERDICT_REASONS`; `detail` says which member
+    or value; `stated` holds for a valid event that only assurance `stated` lets in.
+    """
 
     reason: str | None
     detail: str
@@ -176,7 +179,16 @@ def check_assurance(assurance: str) -> None:
 
 
 def verdict_of(event: Event, keyring: Keyring, assurance: Assurance = VERIFIED) -> Verdict:
-    """Establish and judge one event (SPEC §6): what a merge under this keyring will make of it."""
+    """Establish and judge one event (SPEC §6): what a merge under this keyring will make of it.
+
+    >>> import pithgraph
+    >>> from pithgraph.testing import World
+    >>> world = World()
+    >>> pithgraph.verdict_of(world.sign("mirror_hint"), world.keyring)
+    Verdict(reason=None, detail='', stated=False)
+    >>> pithgraph.verdict_of(world.sign("mirror_hint", by=world.reader), world.keyring).reason
+    'unauthorized_signer'
+    """
     return judge(event, establish(event, keyring), keyring, assurance)
 
 

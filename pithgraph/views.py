@@ -46,6 +46,15 @@ def status_of_state(document: Mapping[str, Any]) -> dict[str, bool | int]:
 
     A state has a canonical_record exactly when a valid record_created brought one, and such an
     event is valid only where the digest gives the subject and the receipt is good.
+
+    >>> import pithgraph
+    >>> from pithgraph.testing import World
+    >>> world = World()
+    >>> events = [world.sign("record_created"), world.sign("author_attestation")]
+    >>> state = pithgraph.merge_events(world.paper.number, events, [], world.keyring)
+    >>> status = pithgraph.status_of_state(state.document)
+    >>> status["content_addressed"], status["weak_author_claims"]
+    (True, 1)
     """
     current = document["current"]
     has_record = current["canonical_record"] is not None

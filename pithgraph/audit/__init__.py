@@ -49,8 +49,18 @@ def audit_bytes(
     *,
     max_bytes: int = MAX_DOCUMENT_BYTES,
 ) -> Audited:
-    """Audit a document as received: JSON, a signed checkpoint, or an inclusion proof, told by
-    content. Raises DecodeError (SPEC §1), and Refused for what is no document that is known here.
+    """Audit a document as received.
+
+    JSON, a signed checkpoint and an inclusion proof are told by content. Raises DecodeError
+    (SPEC §1), and Refused for what is no document that is known here.
+
+    >>> import pathlib, pithgraph
+    >>> data = pathlib.Path("fixtures/pith/record-2OWFFTWG.json").read_bytes()
+    >>> audited = pithgraph.audit_bytes(data, pithgraph.load_keyring())
+    >>> audited.document
+    'pith_number_record'
+    >>> {finding.status for finding in audited.findings} <= {"pass", "unconfirmed", "skipped"}
+    True
     """
     found = text_document(data)
     if found is not None:
@@ -64,6 +74,16 @@ def audit_value(value: Any, keyring: Keyring, verifier_keys: VerifierKeys = ()) 
     The verifier keys (`notes.parse_verifier_key`) are those of logs that the auditor trusts to sign
     checkpoints. Raises Refused for what is no document that is known here; every fault of a known
     one is a finding.
+
+    >>> import pithgraph
+    >>> from pithgraph.testing import World
+    >>> world = World()
+    >>> event = world.sign("graph_snapshot").value
+    >>> audited = pithgraph.audit_value(event | {"target": "record"}, world.keyring)
+    >>> [(finding.check, finding.status) for finding in audited.findings]
+    [('event', 'fail')]
+    >>> "target_mismatch" in audited.findings[0].detail
+    True
     """
     found = classify(value)
     return Audited(found.type, tuple(_audit(found, keyring, verifier_keys)))

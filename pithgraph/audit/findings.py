@@ -25,10 +25,11 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Finding(NamedTuple):
-    """One line of an audit. `fail`: the document contradicts itself or the rules. `unconfirmed`:
-    it may be true, but nothing at hand shows it. `skipped`: it does not hold what the check takes.
+    """One line of an audit.
 
-    `check` is a stable name; `detail` is one line, safe to print on a terminal.
+    `status` is `pass`; `fail`: the document contradicts itself or the rules; `unconfirmed`: it may
+    be true, but nothing at hand shows it; `skipped`: it does not hold what the check takes. `check`
+    is a stable name; `detail` is one line, safe to print on a terminal.
     """
 
     check: str

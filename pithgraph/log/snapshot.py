@@ -43,8 +43,11 @@ IndexRow = tuple[bytes, bytes]
 
 
 class Snapshot:
-    """A log as it was at one moment. `blocks` is a read transaction that hands out views into the
-    map, which end with it or when the map grows: they are used at once, and copied."""
+    """A log as it was at one moment.
+
+    `blocks` is a read transaction that hands out views into the map, which end with it or when the
+    map grows: they are used at once, and copied.
+    """
 
     def __init__(
         self,
