@@ -34,7 +34,7 @@ UNREADABLE: Final = "unreadable"
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         TIMED_OUT: "the program ran longer than the time-out, and was killed",
-        TOO_LARGE: "the output folder held more than 64 MiB or 1,000 entries",
+        TOO_LARGE: "the output folder held more than 8 MiB or 1,000 entries",
         EXIT_CODE: "the program ended with another exit code than 0, or by a signal",
         MISSING: "there is no file for an expected state",
         EXTRA: "there is a file that no expected state has the name of",

@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-MOST_BYTES: Final = 64 * 1024 * 1024
+# What is compared is decoded and walked, which takes seconds a megabyte where somebody means it to.
+MOST_BYTES: Final = 8 * 1024 * 1024
 MOST_ENTRIES: Final = 1000
 STDERR_BYTES: Final = 4000  # of what it says, the last
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -227,6 +229,29 @@ def test_what_a_program_leaves_running_is_killed(check: Check, tmp_path: Path) -
     code, _ = check(f'{HONEST}; sleep 60 & echo $! > "{pids}"')
     assert code == 0
     assert has_gone(int(pids.read_text()))
+
+
+@pytest.mark.longer
+def test_an_interrupt_ends_the_program_too(tmp_path: Path) -> None:
+    pids, temporary = tmp_path / "pids", tmp_path / "temporary"
+    temporary.mkdir()
+    script = shlex.join(["sh", "-c", f'echo $$ > "{pids}"; exec sleep 60'])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pithgraph", "conformance", "--command", script, ONE],
+        cwd=CASES.parents[1],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(400):
+        if pids.exists() and pids.read_text().endswith("\n"):
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said.strip()) == (130, "interrupted")
+    assert has_gone(int(pids.read_text()))
+    assert list(temporary.iterdir()) == []
 
 
 def has_gone(pid: int) -> bool:
