@@ -64,9 +64,12 @@ class Listed(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Which events: of this event_type; of this signer_id, key_id or public_key_fingerprint; with a
-    created_at from `since` to `until`, both included (one that is no timestamp is never between);
-    of this verdict, one of `VERDICTS`. None asks nothing."""
+    """Which events are asked for.
+
+    Of this event_type; of this signer_id, key_id or public_key_fingerprint; with a created_at from
+    `since` to `until`, both included (one that is no timestamp is never between); of this verdict,
+    one of `VERDICTS`. None asks nothing.
+    """
 
     kind: str | None = None
     signer: str | None = None
@@ -161,8 +164,10 @@ def list_merged(
     keyring: Keyring | None = None,
     wanted: Wanted = EVERYTHING,
 ) -> Iterator[Listed]:
-    """The events of a paper with what the merge made of each, in the applied order: by created_at,
-    then event_id, then event_sha256; those whose created_at is no timestamp last.
+    """The events of a paper with what the merge made of each, in the applied order.
+
+    That is by created_at, then event_id, then event_sha256; those whose created_at is no timestamp
+    last.
 
     Raises LogError, and what `Wanted.check` does.
     """
@@ -185,9 +190,10 @@ def follow_events(
     wanted: Wanted = EVERYTHING,
     wait: Callable[[], object] = lambda: time.sleep(_POLL_SECONDS),
 ) -> Iterator[Listed]:
-    """As `list_events`, and then for ever what a writer appends, each event once; `wait` is called
-    whenever nothing more is there. Equivocations cannot be followed: it takes a later event to make
-    one of an earlier.
+    """As `list_events`, and then for ever what a writer appends, each event once.
+
+    `wait` is called whenever nothing more is there. Equivocations cannot be followed: it takes a
+    later event to make one of an earlier.
 
     Raises LogError where the log was replaced or got shorter, since what it holds now need not be
     what was followed. What the old one held is listed before.

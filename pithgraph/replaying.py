@@ -108,8 +108,10 @@ def proofs_of(log: Log, paper: PithNumber, *, keyring: Keyring) -> list[dict[str
 def cited_by(
     log: Log, paper: PithNumber, *, keyring: Keyring | None = None
 ) -> dict[str, list[Mapping[str, Any]]]:
-    """Who cites a paper: its inbound citations as verified, as in `views.inbound_citations`. They
-    are events about the cited paper, so that no other paper's are read."""
+    """Who cites a paper: its inbound citations as verified, as in `views.inbound_citations`.
+
+    They are events about the cited paper, so that no other paper's are read.
+    """
     state = current_state(log, paper, keyring=keyring or load_keyring())
     return inbound_citations(state.document)
 

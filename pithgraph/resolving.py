@@ -45,9 +45,12 @@ class AliasRow(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A paper that a name may mean. `derived`: its Pith Number, or the canonical record of its
-    state, says so; `claimed`: nothing but an alias row does, which nobody signs. `row` is the row;
-    None where the Pith Number itself is the name, and no row repeats it."""
+    """A paper that a name may mean.
+
+    `derived`: its Pith Number, or the canonical record of its state, says so; `claimed`: nothing
+    but an alias row does, which nobody signs. `row` is the row; None where the Pith Number itself
+    is the name, and no row repeats it.
+    """
 
     paper: PithNumber
     standing: Standing
@@ -55,8 +58,10 @@ class Candidate(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """A name as it was asked, the papers that it may mean, derived ones first, and, where there is
-    none, some that have a name like it."""
+    """A name as it was asked, and the papers that it may mean.
+
+    Derived ones stand first. Where there is none, `near` has some that have a name like it.
+    """
 
     name: str
     candidates: list[Candidate]
