@@ -87,6 +87,14 @@ class Receipt(Struct, frozen=True):
     public_key_fingerprint: str
 
 
+class ReceiptOrigin(Struct, frozen=True):
+    """What a receipt says of who made it, and when."""
+
+    key_id: str
+    public_key_fingerprint: str
+    first_computed_at: str
+
+
 class SourceRef(Struct, frozen=True):
     """Where a paper comes from: the members that the `source` of a canonical record has."""
 

@@ -34,6 +34,7 @@ REFUSAL_REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "unknown_document": "the object is neither an event nor a document that is known here",
         "not_ingestible": "documents of this type are audited, not ingested",
         "wrong_shape": "a member of the document is missing or of another type",
+        "unknown_signer": "the receipt's key is not in the keyring, so nobody is known to speak",
         "no_subject": "subject_pith_number is not a full Pith Number",
         "event_too_deep": "arrays and objects of the event nest more than 56 levels deep",
         "event_too_large": "the event's canonical form is longer than 1 MiB",

@@ -22,6 +22,7 @@ from pithgraph.keyring import REGISTRY
 AUTHOR: Final = "author"
 MIRROR: Final = "mirror"
 RECORD_CREATED: Final = "record_created"
+GRAPH_SNAPSHOT: Final = "graph_snapshot"
 
 # --- payloads: the members that a kind requires, more are allowed ----------------------------
 
@@ -222,7 +223,7 @@ KINDS: Final[dict[str, Kind]] = {
     RECORD_CREATED: Kind(
         "record_created", _form("record"), _REGISTRY, RecordCreated, _record_created
     ),
-    "graph_snapshot": Kind(
+    GRAPH_SNAPSHOT: Kind(
         "graph_snapshots", _form("graph"), _REGISTRY, GraphSnapshot, _graph_snapshot
     ),
     "author_attestation": Kind(

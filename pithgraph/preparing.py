@@ -90,7 +90,7 @@ class Preparer:
 
     def rows(self, pieces: Iterable[Piece | Lines | Unreadable]) -> Iterator[New]:
         """What the pieces bring, in their order."""
-        for found in _entries(pieces):
+        for found in _entries(pieces, self._keyring):
             yield self._of_event(found) if isinstance(found, _EventAt) else found
 
     def deferred(self, pieces: Iterable[Piece | Lines | Unreadable]) -> Deferred:
@@ -103,7 +103,7 @@ class Preparer:
             trials.append((public_key, signature, message))
             return True
 
-        for found in _entries(pieces):
+        for found in _entries(pieces, self._keyring):
             if isinstance(found, _EventAt):
                 first = len(trials)
                 row = self._of_event(found, note)
@@ -176,20 +176,20 @@ class Preparer:
 
 
 def _entries(
-    pieces: Iterable[Piece | Lines | Unreadable],
+    pieces: Iterable[Piece | Lines | Unreadable], keyring: Keyring
 ) -> Iterator[_EventAt | NewAlias | RefusedRow]:
     """What the pieces hold, in their order."""
     for piece in pieces:
         if isinstance(piece, Lines):
             for line in piece.pieces():
-                yield from _of_piece(line)
+                yield from _of_piece(line, keyring)
         elif isinstance(piece, Unreadable):
             yield _refused_row(piece, "", piece.reason, piece.detail, b"")
         elif piece.data:  # an empty source: no lines are no fault
-            yield from _of_piece(piece)
+            yield from _of_piece(piece, keyring)
 
 
-def _of_piece(piece: Piece) -> Iterator[_EventAt | NewAlias | RefusedRow]:
+def _of_piece(piece: Piece, keyring: Keyring) -> Iterator[_EventAt | NewAlias | RefusedRow]:
     try:
         text = read(piece.data, max_bytes=len(piece.data))
     except DecodeError as error:
@@ -198,7 +198,7 @@ def _of_piece(piece: Piece) -> Iterator[_EventAt | NewAlias | RefusedRow]:
         detail = f"column {error.column}: {error.detail}"
         yield _refused_row(piece, "", error.reason, detail, piece.data)
         return
-    for entry in entries_of(*text):
+    for entry in entries_of(*text, keyring=keyring):
         if isinstance(entry, EventEntry):
             yield _EventAt(piece, entry)
         elif isinstance(entry, RefusedEntry):

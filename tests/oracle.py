@@ -167,8 +167,11 @@ def suffix_of(sha256_hex: str) -> str:
 # --- reading input files
 
 
-def read_input(name: str, data: bytes) -> tuple[list[Json], list[AliasRow]]:
-    """Events and alias rows of one input file; what is refused is left out.
+def read_input(
+    name: str, data: bytes, keyring: Json | None = None
+) -> tuple[list[Json], list[AliasRow]]:
+    """Events and alias rows of one input file; what is refused is left out. The keyring says whose
+    key a record's receipt names.
 
     The name takes no part: .gz is told by its magic bytes, and a file is JSON Lines if it does not
     decode as one JSON value as a whole.
@@ -192,11 +195,11 @@ def read_input(name: str, data: bytes) -> tuple[list[Json], list[AliasRow]]:
     aliases: list[AliasRow] = []
     for value in values:
         for entry in value if isinstance(value, list) else [value]:
-            _dispatch(entry, events, aliases)
+            _dispatch(entry, keyring or {"keys": []}, events, aliases)
     return events, aliases
 
 
-def _dispatch(value: object, events: list[Json], aliases: list[AliasRow]) -> None:
+def _dispatch(value: object, keyring: Json, events: list[Json], aliases: list[AliasRow]) -> None:
     """Tells apart one value, in the order of decisions.md, and takes what it holds."""
     if not isinstance(value, dict):
         return
@@ -221,12 +224,14 @@ def _dispatch(value: object, events: list[Json], aliases: list[AliasRow]) -> Non
                     rows = [rows]
                 _take_events([_row_event(r, event_type, pith_number) for r in _list(rows)], events)
             _take_aliases(pith_number, current.get("source_aliases"), aliases)
-    elif (
-        value.get("record_type") == "pith_number_record"
-        or value.get("manifest_type") == "pith_mirror_manifest"
-        or isinstance(value.get("keys"), list)
+    elif value.get("record_type") == "pith_number_record":
+        _take_events(_record_events(value, keyring), events)
+        _take_events(value.get("events"), events)
+        _take_aliases(value.get("pith_number"), value.get("aliases"), aliases)
+    elif value.get("manifest_type") == "pith_mirror_manifest" or isinstance(
+        value.get("keys"), list
     ):
-        pass  # records, manifests and keyrings are audited only
+        pass  # manifests and keyrings are audited only
     elif "pith_number" in value and "source_aliases" in value:
         _take_aliases(value["pith_number"], value["source_aliases"], aliases)
 
@@ -241,6 +246,47 @@ def _row_event(row: object, event_type: str, pith_number: object) -> Json | None
         return None
     event = {name: row[name] for name in ROW if name in row}
     return event | {"event_type": event_type, "subject_pith_number": pith_number}
+
+
+def _record_events(record: Json, keyring: Json) -> list[Json]:
+    """The unsigned events that a record stands for (§4)."""
+    receipt = record.get("receipt")
+    if not isinstance(receipt, dict):
+        return []
+    created_at = without_fraction(receipt.get("first_computed_at"))
+    entry = entry_with(keyring, "key_id", receipt.get("key_id"))
+    fingerprint = receipt.get("public_key_fingerprint")
+    if created_at is None or entry is None or entry["public_key_fingerprint"] != fingerprint:
+        return []
+    names = ("attestation_state", "canonical_record", "canonical_sha256", "receipt")
+    payload = {name: record[name] for name in names if name in record}
+    source = record.get("source")
+    if isinstance(source, dict):
+        for name in ("kind", "id", "version"):
+            if name in source:
+                payload[f"source_{name}"] = source[name]
+    made = [("record_created", "record", payload)]
+    snapshot = record.get("graph_snapshot")
+    if snapshot is not None:
+        verdict = snapshot.get("verdict") if isinstance(snapshot, dict) else None
+        verdict_id = verdict.get("id") if isinstance(verdict, dict) else None
+        content = {"graph_snapshot": snapshot, "verdict_id": verdict_id}
+        made.append(("graph_snapshot", "graph", content))
+    events = []
+    for event_type, target, content in made:
+        event: Json = {
+            "event_type": event_type,
+            "subject_pith_number": record.get("pith_number"),
+            "target": target,
+            "created_at": created_at,
+            "payload": content,
+            "signer": {
+                name: entry[name]
+                for name in ("key_id", "public_key_fingerprint", "signer_id", "signer_type")
+            },
+        }
+        events.append(event | {"event_id": event_id_of(event)})
+    return events
 
 
 def _take_events(values: object, events: list[Json]) -> None:
@@ -645,7 +691,7 @@ def run_case(folder: pathlib.Path) -> dict[str, Json]:
     aliases: list[AliasRow] = []
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.name not in ("case.json", "keyring.json"):
-            more_events, more_aliases = read_input(path.name, path.read_bytes())
+            more_events, more_aliases = read_input(path.name, path.read_bytes(), keyring)
             events += more_events
             aliases += more_aliases
     return merge(events, aliases, keyring, case["assurance"])

@@ -90,7 +90,7 @@ def test_merged_from_values(case: Case) -> None:
     for piece in read_sources(case.inputs):
         assert isinstance(piece, Piece)
         try:
-            entries = list(entries_of(decode(piece.data)))
+            entries = list(entries_of(decode(piece.data), keyring=case.keyring))
         except DecodeError:
             continue
         events += [entry.event for entry in entries if isinstance(entry, EventEntry)]

@@ -8,12 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
+import signing
 from pithgraph import documents
 from pithgraph.documents import classify, view
 from pithgraph.entries import AliasEntry, Entry, EventEntry, RefusedEntry, entries_of
 from pithgraph.errors import REFUSAL_REASONS, Refused
+from pithgraph.keyring import Keyring
 from pithgraph.kinds import KINDS
 from signing import DROP, OTHER_PAPER, PAPER, Json, at, canonical, changed, signed_event, some_id
+
+KEYRING_VALUE = signing.keyring_value()
+KEYRING = Keyring.from_value(KEYRING_VALUE)
 
 # --- one of each
 
@@ -42,7 +47,18 @@ STATE: Json = {
         "source_aliases": [ALIAS_ROW],
     },
 }
-RECORD = {"record_type": "pith_number_record", "pith_number": PAPER.number}
+RECORD: Json = {
+    "record_type": "pith_number_record",
+    "pith_number": PAPER.number,
+    "canonical_sha256": PAPER.canonical_sha256,
+    "source": PAPER.source,
+    "attestation_state": "computed",
+    "canonical_record": PAPER.record,
+    "receipt": signing.receipt(),
+    "graph_snapshot": {"verdict": {"id": "v1"}},
+    "aliases": [ALIAS_ROW],
+    "events": [EVENT],
+}
 MANIFEST = {"manifest_type": "pith_mirror_manifest", "mirrors": []}
 KEYS: Json = {"keys": []}
 
@@ -146,7 +162,7 @@ def test_a_view_names_the_member_at_fault() -> None:
 
 def parts(value: Any) -> tuple[list[Json], list[tuple[str, ...]], list[tuple[str, str]]]:
     """Events, alias rows, and (where, reason) of what is refused."""
-    entries = list(entries_of(value))
+    entries = list(entries_of(value, keyring=KEYRING))
     return (
         [entry.event.value for entry in entries if isinstance(entry, EventEntry)],
         [tuple(entry) for entry in entries if isinstance(entry, AliasEntry)],
@@ -202,7 +218,101 @@ def test_a_row_gives_its_five_members_alone() -> None:
         assert event == kept | {"event_type": "correction", "subject_pith_number": PAPER.number}
 
 
-@pytest.mark.parametrize("value", [RECORD, MANIFEST, KEYS])
+# What the record stands for: SPEC §4, written out.
+RECORD_HEAD: Json = {
+    "subject_pith_number": PAPER.number,
+    "created_at": "2026-05-31T10:00:00Z",
+    "signer": signing.REGISTRY.signer(),
+}
+RECORD_CREATED = RECORD_HEAD | {
+    "event_type": "record_created",
+    "target": "record",
+    "payload": signing.payload_of("record_created"),
+}
+GRAPH_SNAPSHOT = RECORD_HEAD | {
+    "event_type": "graph_snapshot",
+    "target": "graph",
+    "payload": {"graph_snapshot": {"verdict": {"id": "v1"}}, "verdict_id": "v1"},
+}
+
+
+def identified(event: Json) -> Json:
+    return event | {"event_id": signing.event_id_of(event)}
+
+
+def test_a_record_brings_two_unsigned_events_and_its_own() -> None:
+    assert parts(RECORD) == (
+        [identified(RECORD_CREATED), identified(GRAPH_SNAPSHOT), EVENT],
+        [ALIAS],
+        [],
+    )
+    entries = [e for e in entries_of(RECORD, keyring=KEYRING) if isinstance(e, EventEntry)]
+    assert [entry.unsigned_row for entry in entries] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "verdict_id"),
+    [
+        (None, DROP),
+        (DROP, DROP),
+        ({}, None),
+        ({"verdict": None}, None),
+        ({"verdict": {"id": None}}, None),
+        ({"verdict": {"id": 7}}, 7),
+        ([], None),
+    ],
+)
+def test_snapshots_of_records(snapshot: Any, verdict_id: Any) -> None:
+    events, _, refused = parts(changed(RECORD, "graph_snapshot", snapshot))
+    found = [event["payload"] for event in events if event["target"] == "graph"][:-1]
+    expected = {"graph_snapshot": snapshot, "verdict_id": verdict_id}
+    assert found == ([] if verdict_id is DROP else [expected])
+    assert refused == []
+
+
+@pytest.mark.parametrize(
+    "name", ["attestation_state", "canonical_record", "canonical_sha256", "source"]
+)
+def test_what_a_record_lacks_its_event_lacks(name: str) -> None:
+    events, _, refused = parts(changed(RECORD, name, DROP))
+    lacking = {"source_id", "source_kind", "source_version"} if name == "source" else {name}
+    assert RECORD_CREATED["payload"].keys() - events[0]["payload"].keys() == lacking
+    assert refused == []
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "refused"),
+    [
+        ("receipt", None, ("receipt", "wrong_shape")),
+        ("receipt", DROP, ("receipt", "wrong_shape")),
+        ("receipt.first_computed_at", "2026-05-31", ("receipt", "wrong_shape")),
+        ("receipt.first_computed_at", DROP, ("receipt", "wrong_shape")),
+        ("receipt.key_id", 7, ("receipt", "wrong_shape")),
+        ("receipt.key_id", "test-nobody", ("receipt", "unknown_signer")),
+        ("receipt.key_id", "test-registry-b", ("receipt", "unknown_signer")),
+        ("receipt.public_key_fingerprint", "0" * 32, ("receipt", "unknown_signer")),
+        ("canonical_record.metadata", "x" * 2**20, ("canonical_record", "event_too_large")),
+        ("graph_snapshot.n", 2**53, ("graph_snapshot", "event_integer_range")),
+    ],
+)
+def test_what_makes_no_event_is_refused_and_the_rest_is_taken(
+    member: str, value: Any, refused: tuple[str, str]
+) -> None:
+    value = changed(RECORD, member, value)
+    events, aliases, found = parts(value)
+    assert found == [refused]
+    assert (events[-1], aliases) == (EVENT, [ALIAS])
+    assert len(events) == (1 if refused[0] == "receipt" else 2)
+    (entry,) = (e for e in entries_of(value, keyring=KEYRING) if isinstance(e, RefusedEntry))
+    assert entry.text == canonical(value.get(entry.where))
+
+
+def test_without_a_keyring_nobody_is_known_to_sign_a_receipt() -> None:
+    found = [entry for entry in entries_of([RECORD]) if isinstance(entry, RefusedEntry)]
+    assert [(entry.where, entry.reason) for entry in found] == [("[0].receipt", "unknown_signer")]
+
+
+@pytest.mark.parametrize("value", [MANIFEST, KEYS])
 def test_what_is_audited_is_not_ingested(value: Json) -> None:
     assert parts(value) == ([], [], [("", "not_ingestible")])
     assert parts([value]) == ([], [], [("[0]", "not_ingestible")])
@@ -345,6 +455,11 @@ MEMBERS: dict[str, list[Any]] = {
     "bundle_type": ["pith_open_graph_bundle", None],
     "state_type": ["pith_open_graph_state", {}],
     "record_type": ["pith_number_record"],
+    "receipt": [RECORD["receipt"], {"first_computed_at": at(1)}],
+    "canonical_record": [PAPER.record],
+    "source": [PAPER.source],
+    "graph_snapshot": [{}, {"verdict": {"id": 1}}, {"verdict": 1}],
+    "aliases": [[ALIAS_ROW], [1, ALIAS_ROW]],
     "manifest_type": ["pith_mirror_manifest"],
     "keys": [[], {}],
     "pith_number": [PAPER.number, OTHER_PAPER.number, "pith:x", 1],
@@ -360,7 +475,8 @@ MEMBERS: dict[str, list[Any]] = {
 @st.composite
 def odd_documents(draw: st.DrawFn) -> Json:
     names = draw(st.lists(st.sampled_from(sorted(MEMBERS)), max_size=5, unique=True))
-    return {name: draw(st.sampled_from(MEMBERS[name] * 3 + SMALL)) for name in names}
+    odd = {name: draw(st.sampled_from(MEMBERS[name] * 3 + SMALL)) for name in names}
+    return (RECORD if draw(st.booleans()) and names else {}) | odd
 
 
 whole = odd_documents() | st.sampled_from([value for _, value in EACH] + SMALL)
@@ -370,7 +486,7 @@ whole = odd_documents() | st.sampled_from([value for _, value in EACH] + SMALL)
 @given(whole | st.lists(whole | st.lists(whole, max_size=2), max_size=3))
 def test_any_value_brings_what_it_brings_to_the_oracle(value: Any) -> None:
     events, aliases, _ = parts(value)
-    assert (events, aliases) == oracle.read_input("", canonical(value))
+    assert (events, aliases) == oracle.read_input("", canonical(value), KEYRING_VALUE)
 
 
 @settings(max_examples=100)

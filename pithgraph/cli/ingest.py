@@ -62,9 +62,9 @@ def command(
     """Append events and alias rows to a log; make the log if there is none.
 
     PATH is a file, a folder (read recursively: .json, .jsonl, .ndjson, also with .gz) or - for
-    standard input. Bundles, events, lists of events, JSON Lines, states, alias documents and proofs
-    are told apart by content. What cannot come in is refused with its place and reason; the rest
-    goes on. Ingesting the same again changes nothing.
+    standard input. Bundles, events, lists of events, JSON Lines, states, records, alias documents
+    and proofs are told apart by content. What cannot come in is refused with its place and reason;
+    the rest goes on. Ingesting the same again changes nothing.
 
     \b
     pithgraph ingest --log my-log bundles/ more-events.jsonl.gz

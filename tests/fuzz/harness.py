@@ -155,7 +155,7 @@ def _parts(pieces: Iterable[Piece | Lines | Unreadable]) -> tuple[Events, Aliase
             continue
         for one in piece.pieces() if isinstance(piece, Lines) else [piece] if piece.data else []:
             try:
-                entries = list(entries_of(*read(one.data)))
+                entries = list(entries_of(*read(one.data), keyring=KEYRING))
             except DecodeError:
                 refused += 1
                 continue
@@ -171,7 +171,7 @@ def _theirs(lines: Iterable[bytes]) -> tuple[list[Json], list[oracle.AliasRow]]:
     aliases: list[oracle.AliasRow] = []
     for line in lines:
         # By itself: of several lines the oracle would try to make one document first.
-        more_events, more_aliases = oracle.read_input("", line)
+        more_events, more_aliases = oracle.read_input("", line, KEYRING_VALUE)
         events += more_events
         aliases += [row for row in more_aliases if sum(map(len, row[1:])) <= MAX_ALIAS_LENGTH]
     return events, aliases
