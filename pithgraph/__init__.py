@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         ConsistencyError,
         DecodeError,
         EncodeError,
+        HandingError,
         IdentifierError,
         KeyringError,
         LogError,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         Refused,
     )
     from pithgraph.events import Event
+    from pithgraph.handing import Bundled, make_record, write_bundle
     from pithgraph.identifiers import PithNumber, parse_pith_number
     from pithgraph.ingestion import Ingested, ingest
     from pithgraph.keyring import Key, Keyring
@@ -103,6 +105,7 @@ _ROOMS = {
         "ConsistencyError",
         "DecodeError",
         "EncodeError",
+        "HandingError",
         "IdentifierError",
         "KeyringError",
         "LogError",
@@ -112,6 +115,7 @@ _ROOMS = {
         "Refused",
     ),
     "events": ("Event",),
+    "handing": ("Bundled", "make_record", "write_bundle"),
     "identifiers": ("PithNumber", "parse_pith_number"),
     "ingestion": ("Ingested", "ingest"),
     "keyring": ("Key", "Keyring"),
@@ -132,6 +136,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "Audited",
     "Candidate",
+    "Bundled",
     "Checkpoint",
     "CheckpointError",
     "ConsistencyError",
@@ -140,6 +145,7 @@ __all__ = [
     "Equivocation",
     "Event",
     "Finding",
+    "HandingError",
     "IdentifierError",
     "Ingested",
     "InvalidEvent",
@@ -187,6 +193,7 @@ __all__ = [
     "load_keyring",
     "load_private_key",
     "make_checkpoint",
+    "make_record",
     "merge_events",
     "open_checkpoint",
     "parse_pith_number",
@@ -203,6 +210,7 @@ __all__ = [
     "verify_consistency_file",
     "verify_inclusion_file",
     "verify_proof",
+    "write_bundle",
 ]
 
 

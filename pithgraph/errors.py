@@ -157,6 +157,10 @@ class StorageError(PithgraphError):
     """A stored file that cannot be read, or is no WARC where its name says so."""
 
 
+class HandingError(PithgraphError):
+    """A document that a log cannot give, since what it is made of is not there."""
+
+
 class OutputError(PithgraphError):
     """A file that cannot be written where it was asked for."""
 

@@ -34,7 +34,7 @@ def verification_status(
     Pith Number, `pith_receipt` whether its receipt is good. `snapshot` is the one that a record
     document itself carries; it is newer than any row.
     """
-    counting = _counting(buckets)
+    counting = counting_rows(buckets)
     if snapshot is None and counting["graph_snapshots"]:
         snapshot = counting["graph_snapshots"][-1]["payload"]["graph_snapshot"]
     seen = _Seen(content_addressed, pith_receipt, counting, snapshot)
@@ -127,8 +127,8 @@ class _Seen(NamedTuple):
     snapshot: Mapping[str, Any] | None
 
 
-def _counting(buckets: Buckets) -> dict[str, list[Row]]:
-    """The rows that no retraction by their own signer takes away."""
+def counting_rows(buckets: Buckets) -> dict[str, list[Row]]:
+    """The rows that count, by bucket: those that no retraction by their own signer takes away."""
     retracted = {
         (row["target"], row["signer"]["signer_id"])
         for row in buckets.get("corrections", ())

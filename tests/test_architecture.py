@@ -39,6 +39,8 @@ ROOMS = [
     "views",
     "audit",
     "comparing",
+    "outgoing",
+    "pages",
 ]
 
 SHELL = {
@@ -57,6 +59,7 @@ SHELL = {
         "expected",
         "exporting",
         "fsck",
+        "handing",
         "ingestion",
         "listing",
         "log",
@@ -64,6 +67,7 @@ SHELL = {
     ),
     "cutting",
     "preparing",
+    "publishing",
     "repairing",
     "replaying",
     "resolving",
