@@ -17,7 +17,7 @@ from pithgraph.identifiers import PithNumber, alias_time, check_time
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, Snapshot
 from pithgraph.log.layout import POSITION_BYTES
-from pithgraph.merge import PaperAlias, merge, valid_events
+from pithgraph.merge import PaperAlias
 from pithgraph.merging import aliases_of, judged_of
 from pithgraph.outgoing import ORIGIN, Known, alias_rows, bundle, record_document, record_of
 from pithgraph.sources import load_keyring
@@ -86,11 +86,7 @@ def known_of(
     """What a log knows of a paper, under this keyring and assurance."""
     judged = judged_of(snapshot, snapshot.index_of(paper), keyring, assurance)
     aliases = aliases_of(snapshot, paper)
-    state = merge(str(paper), judged, aliases, keyring.sha256, assurance)
-    document = state.document
-    valid = valid_events(judged)
-    applied = [valid[event_id] for event_id in document["applied_event_ids"]]
-    return Known(state, document, applied, aliases)
+    return Known.of(str(paper), judged, aliases, keyring.sha256, assurance)
 
 
 def make_record(

@@ -29,7 +29,8 @@ from pithgraph.identifiers import (
 )
 from pithgraph.keyring import REGISTRY, Key, Keyring
 from pithgraph.kinds import GRAPH_SNAPSHOT, RECORD_CREATED
-from pithgraph.merge import MERGE_VERSION, PaperAlias, State
+from pithgraph.merge import MERGE_VERSION, PaperAlias, State, merge, valid_events
+from pithgraph.validation import Assurance, Judged
 from pithgraph.views import counting_rows, verification_status
 
 ORIGIN: Final = "https://pith.science"
@@ -60,6 +61,22 @@ class Known(NamedTuple):
     document: dict[str, Any]
     applied: list[Event]
     aliases: list[PaperAlias]
+
+    @classmethod
+    def of(
+        cls,
+        pith_number: str,
+        judged: Sequence[Judged],
+        aliases: list[PaperAlias],
+        keyring_sha256: str,
+        assurance: Assurance,
+    ) -> Known:
+        """Merge what `merge` takes, and keep the events that it applied."""
+        state = merge(pith_number, judged, aliases, keyring_sha256, assurance)
+        document = state.document
+        valid = valid_events(judged)
+        applied = [valid[event_id] for event_id in document["applied_event_ids"]]
+        return cls(state, document, applied, aliases)
 
     @property
     def has_record(self) -> bool:

@@ -40,7 +40,6 @@ ROOMS = [
     "audit",
     "comparing",
     "outgoing",
-    "pages",
 ]
 
 SHELL = {
