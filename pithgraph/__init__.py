@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from pithgraph.replaying import cited_by, current_state, find_paper, proofs_of, replay
     from pithgraph.resolution import Equivocation
     from pithgraph.resolving import Candidate, Resolved, resolve
+    from pithgraph.publishing import Published, publish
+    from pithgraph.replaying import current_state, find_paper, proofs_of, replay
     from pithgraph.sources import Limits, load_keyring
     from pithgraph.validation import Verdict, verdict_of
     from pithgraph.views import status_of_state
@@ -127,6 +129,8 @@ _ROOMS = {
     "replaying": ("cited_by", "current_state", "find_paper", "proofs_of", "replay"),
     "resolution": ("Equivocation",),
     "resolving": ("Candidate", "Resolved", "resolve"),
+    "publishing": ("Published", "publish"),
+    "replaying": ("current_state", "find_paper", "proofs_of", "replay"),
     "sources": ("Limits", "load_keyring"),
     "validation": ("Verdict", "verdict_of"),
     "views": ("status_of_state",),
@@ -162,6 +166,7 @@ __all__ = [
     "PithgraphError",
     "PrivateKeyError",
     "ProofError",
+    "Published",
     "Refused",
     "Resolved",
     "Snapshot",
@@ -201,6 +206,7 @@ __all__ = [
     "proofs_of",
     "prove_consistency",
     "prove_inclusion",
+    "publish",
     "replay",
     "resolve",
     "save_private_key",

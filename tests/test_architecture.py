@@ -40,6 +40,7 @@ ROOMS = [
     "audit",
     "comparing",
     "outgoing",
+    "pages",
 ]
 
 SHELL = {
@@ -73,6 +74,7 @@ SHELL = {
     "sources",
     "storing",
     "testing",
+    "trees",
     "watching",
     "workers",
 }
@@ -81,6 +83,7 @@ SHELL = {
 # environment or chance.
 ALLOWED = {
     *("__future__", "base64", "binascii", "collections", "datetime", "functools", "hashlib"),
+    "html",  # escape
     *("itertools", "json", "math", "re", "struct", "types", "typing", "urllib.parse"),
     *("cryptography", "msgspec"),
     "nacl",  # the extra `fast`: keys verifies with it where it is installed, to the same verdicts

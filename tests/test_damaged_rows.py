@@ -55,6 +55,9 @@ def verbs(folder: Path) -> list[tuple[object, ...]]:
         ("stat", *log, *ring),
         ("resolve", *log, *ring, "2401.00001", PAPER.suffix[:8]),
         ("cited-by", *log, PAPER.number, *ring),
+        ("bundle", *log, PAPER.number, *ring),
+        ("record", *log, PAPER.number, *ring),
+        ("publish", *log, *ring, folder / "tree", "--base-url", "http://a.example", "--name", "a"),
         ("checkpoint", *log, *signed),
         ("prove", *log, 3, *signed),
         ("ingest", *log, *ring, folder / "ring.json"),
@@ -73,8 +76,8 @@ def check_every_verb(run: Any, folder: Path, damage: Damage) -> set[int]:
         done = run(*verb)  # which looks for tracebacks
         # A counter that is gone makes positions that the log has not.
         assert done.code in {0, 1, 2, 3, 4}, (damage.what, verb, done)
-        if done.code == 0 and verb[0] in ("state", "export"):
-            for line in [done.out] if verb[0] == "state" else done.out.splitlines():
+        if done.code == 0 and verb[0] in ("state", "export", "bundle", "record"):
+            for line in done.out.splitlines() if verb[0] == "export" else [done.out]:
                 json.loads(line)
         codes.add(done.code)
     return codes

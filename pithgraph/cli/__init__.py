@@ -47,6 +47,7 @@ _VERBS = (
     "log",
     "proof",
     "prove",
+    "publish",
     "record",
     "replay",
     "resolve",

@@ -1,0 +1,364 @@
+"""A log to a tree of files under the published URLs, which any web server can serve (SPEC §4).
+
+What lives here: which papers changed since the tree was last published, and where each file lies.
+What must not: what stands in them (`outgoing`, `pages`).
+
+A file of the tree's own, STATE_FILE, says of which log and under which circumstances the tree is:
+its first line a head, then a line for each SUFFIX, in their order, with how many events and alias
+rows the log held. It is read beside the log's papers, which come in the same order, and written
+anew as they pass, so that nothing grows with the log. Where it is absent, damaged or of other
+circumstances, all papers are written.
+
+Names of files come from Pith Numbers, and from arXiv ids of the two forms there are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TextIO
+
+from pithgraph.canonical import decode
+from pithgraph.errors import DecodeError, IdentifierError, LogError, OutputError
+from pithgraph.handing import bundle_of, known_of
+from pithgraph.identifiers import SUFFIX_LENGTH, PithNumber, derive_aliases, parse_pith_number
+from pithgraph.keyring import Keyring
+from pithgraph.log import Log, Snapshot
+from pithgraph.log.layout import paper_of, read_counters
+from pithgraph.merge import MERGE_VERSION
+from pithgraph.outgoing import (
+    SIGNING_KEY_PATH,
+    Known,
+    events_document,
+    graph_document,
+    manifest_document,
+    record_document,
+    resolve_document,
+    signing_key_document,
+    signing_keys,
+)
+from pithgraph.pages import page
+from pithgraph.sources import load_keyring
+from pithgraph.trees import (
+    alone_in,
+    and_newline,
+    each,
+    place_beside,
+    read_object,
+    write_document,
+    write_pieces,
+)
+from pithgraph.validation import VERIFIED, Assurance, check_assurance
+
+STATE_FILE: Final = ".pithgraph-published"
+TREE_FORMAT: Final = 1
+
+RECORD: Final = "pith/{suffix}.json"
+PAGE: Final = "pith/{suffix}/index.html"
+BUNDLE: Final = "pith/{suffix}/bundle.json"
+STATE: Final = "pith/{suffix}/state.json"
+WELL_KNOWN: Final = ".well-known/pith/{suffix}/bundle.json"
+GRAPH: Final = "api/pith-number/{suffix}/graph.json"
+EVENTS: Final = "api/pith-number/{suffix}/events.json"
+_OF_PAPER: Final = (RECORD, PAGE, BUNDLE, STATE, WELL_KNOWN, GRAPH, EVENTS)
+RESOLVE: Final = "api/pith-number/resolve/arxiv"
+MANIFEST: Final = "pith-mirrors.json"
+
+# The forms of arXiv ids; another is a file's name nowhere.
+_ARXIV: Final = re.compile(r"[0-9]{4}\.[0-9]{4,5}|[a-z]+(?:-[a-z]+)?(?:\.[A-Z]{2})?/[0-9]{7}")
+_LINE: Final = re.compile(r"([A-Z2-7]{26}) ([0-9]{1,19}) ([0-9]{1,19}) ([01])\n")
+
+_LONGEST_HEAD: Final = 2**20
+
+
+class Published(NamedTuple):
+    """What the tree holds now: `papers`, of which `written` were written this time; papers of the
+    log `without_record`, of which it holds nothing; `withdrawn` ones, whose files were taken away;
+    and the log's position."""
+
+    papers: int
+    written: int
+    without_record: int
+    withdrawn: int
+    position: int
+
+
+def publish(
+    log: Log,
+    folder: str | os.PathLike[str],
+    *,
+    base_url: str,
+    name: str,
+    generated_at: str,
+    keyring: Keyring | None = None,
+    signing_key_ids: Sequence[str] = (),
+    assurance: Assurance = VERIFIED,
+    progress: Callable[[int], None] | None = None,
+) -> Published:
+    """Write or renew the tree of all papers that have a canonical record under this keyring and
+    assurance.
+
+    `base_url` is the origin that it will be served under, such as https://mirror.example; `name`
+    the mirror's. `generated_at` goes into the manifest, where anything changed. Each file is
+    replaced as a whole. `progress` is told how many papers were looked at.
+
+    Raises OutputError, LogError, and IdentifierError for a signing key that the keyring has not.
+    """
+    check_assurance(assurance)
+    keyring = keyring or load_keyring()
+    keys = signing_keys(keyring, signing_key_ids)
+    with log.snapshot() as snapshot:
+        head = {
+            "tree_format": TREE_FORMAT,
+            "merge_version": MERGE_VERSION,
+            "base_url": base_url,
+            "name": name,
+            "keyring_sha256": keyring.sha256,
+            "signing_key_ids": [key.key_id for key in keys],
+            "assurance": assurance,
+        }
+        tree = _Tree(Path(folder), snapshot, keyring, assurance, base_url)
+        try:
+            with alone_in(tree.folder), tree.renewed(head, progress) as (changed, done):
+                if changed:
+                    write_document(
+                        tree.folder / SIGNING_KEY_PATH[1:], signing_key_document(keys, base_url)
+                    )
+                    manifest = manifest_document(name, base_url, keys[0], generated_at)
+                    write_document(tree.folder / MANIFEST, manifest)
+        except OSError as error:
+            raise OutputError(f"{error.filename or folder}: {error.strerror}") from None
+    return done
+
+
+class _Line(NamedTuple):
+    """What a tree was made of: of all papers of a SUFFIX together, since a URL has no year."""
+
+    suffix: str
+    events: int
+    aliases: int
+    published: bool
+
+    def __str__(self) -> str:
+        return f"{self.suffix} {self.events} {self.aliases} {self.published:d}\n"
+
+
+class _Tree:
+    """The tree of one log at one moment."""
+
+    def __init__(
+        self,
+        folder: Path,
+        snapshot: Snapshot,
+        keyring: Keyring,
+        assurance: Assurance,
+        origin: str,
+    ) -> None:
+        self.folder = folder
+        self._snapshot = snapshot
+        self._keyring = keyring
+        self._assurance = assurance
+        self._origin = origin
+        self._state = folder / STATE_FILE
+
+    @contextmanager
+    def renewed(
+        self, head: dict[str, Any], progress: Callable[[int], None] | None
+    ) -> Iterator[tuple[bool, Published]]:
+        """Write what changed; gives whether anything did, and the sums. The new STATE_FILE takes
+        the place of the old one at the end, where nothing failed: else all that was written since
+        is written once more by the next who publishes."""
+        beside = place_beside(self._state)
+        try:
+            yield self._renew_all(beside, head, progress)
+            os.replace(beside, self._state)
+        finally:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+
+    def _renew_all(
+        self, beside: Path, head: dict[str, Any], progress: Callable[[int], None] | None
+    ) -> tuple[bool, Published]:
+        size = self._snapshot.size
+        head = head | {"position": size, "root": self._snapshot.root().hex()}
+        papers = written = without = withdrawn = looked = 0
+        with ExitStack() as stack:
+            old = stack.enter_context(_opened(self._state))
+            new = stack.enter_context(beside.open("w", encoding="ascii"))
+            new.write(json.dumps(head) + "\n")
+            same = self._is_same(head, old)
+            for group, before in _side_by_side(self._groups(), _lines(old)):
+                if group is None:
+                    assert before is not None
+                    withdrawn += self._withdraw(before.suffix)
+                    continue
+                now, years = group
+                if same and before is not None and before[:3] == now[:3]:
+                    published = before.published
+                else:
+                    published = self._renew(now.suffix, years)
+                    if published:
+                        written += 1
+                    else:
+                        withdrawn += self._withdraw(now.suffix)
+                new.write(str(now._replace(published=published)))
+                papers += published
+                without += len(years) - published
+                looked += len(years)
+                if progress is not None:
+                    progress(looked)
+        changed = not same or bool(written or withdrawn)
+        return changed, Published(papers, written, without, withdrawn, size)
+
+    def _is_same(self, head: dict[str, Any], old: TextIO) -> bool:
+        """Whether the tree is of an earlier moment of this log, under these circumstances."""
+        try:
+            before = decode(old.readline(_LONGEST_HEAD).encode("utf-8"))
+            position, root = before.pop("position"), before.pop("root")
+            return (
+                {**before, "position": head["position"], "root": head["root"]} == head
+                and type(position) is int
+                and 0 <= position <= head["position"]
+                and self._snapshot.root(position).hex() == root
+            )
+        except (DecodeError, AttributeError, KeyError, TypeError):
+            return False
+
+    def _groups(self) -> Iterator[tuple[_Line, list[PithNumber]]]:
+        """The papers of each SUFFIX, in their order. Who writes another year before a published
+        SUFFIX makes a paper, though none that can have a record."""
+        rows = self._snapshot.rows(b"papers")
+        for suffix, group in groupby(rows, key=lambda row: row[0][:SUFFIX_LENGTH]):
+            years, events, aliases = [], 0, 0
+            for key, value in group:
+                counters = read_counters(value)
+                # What a name of a file is made of is asked for its form once more.
+                try:
+                    years.append(parse_pith_number(str(paper_of(key))))
+                except IdentifierError as error:
+                    raise LogError(
+                        f"the key of a paper is damaged: {error}. See `pithgraph fsck`, or restore "
+                        "the log from a backup"
+                    ) from None
+                events += counters.events
+                aliases += counters.aliases
+            yield _Line(suffix.decode("ascii"), events, aliases, published=False), years
+
+    def _renew(self, suffix: str, years: list[PithNumber]) -> bool:
+        """Write the files of a SUFFIX; False where no paper of it has a canonical record."""
+        for paper in years:
+            known = known_of(self._snapshot, paper, self._keyring, self._assurance)
+            if known.document["current"]["canonical_record"] is not None:
+                self._write_paper(known, paper)
+                return True
+        return False
+
+    def _write_paper(self, known: Known, paper: PithNumber) -> None:
+        record = None
+        if known.has_record:
+            record = record_document(known, paper, origin=self._origin, static=True)
+            write_document(self._place(RECORD, paper.suffix), record)
+        else:
+            self._place(RECORD, paper.suffix).unlink(missing_ok=True)
+        bundles = [self._place(pattern, paper.suffix) for pattern in (BUNDLE, WELL_KNOWN)]
+        write_pieces(bundles, and_newline(partial(bundle_of, self._snapshot, paper)))
+        write_document(self._place(GRAPH, paper.suffix), graph_document(known, paper))
+        events = events_document(known, paper)
+        write_pieces([self._place(EVENTS, paper.suffix)], and_newline(each(events)))
+        state = known.state.canonical
+        write_pieces([self._place(STATE, paper.suffix)], each([state, b"\n"]))
+        write_pieces([self._place(PAGE, paper.suffix)], each([page(known, paper, record)]))
+        aliases = known.document["current"]["source_aliases"]
+        for arxiv in (row["alias_value"] for row in aliases if row["alias_kind"] == "arxiv"):
+            self._resolve(arxiv, paper)
+
+    def _withdraw(self, suffix: str) -> bool:
+        """Take away the files of a SUFFIX. Gives whether there were any."""
+        state = read_object(self._place(STATE, suffix))
+        found = False
+        for pattern in reversed(_OF_PAPER):
+            place = self._place(pattern, suffix)
+            with suppress(FileNotFoundError):
+                place.unlink()
+                found = True
+            if place.parent.name == suffix:
+                with suppress(OSError):  # somebody keeps other files there
+                    place.parent.rmdir()
+        current = state.get("current")
+        record = current.get("canonical_record") if isinstance(current, dict) else None
+        for kind, value in derive_aliases(PithNumber("0000", suffix), record):
+            if kind == "arxiv":
+                self._resolve(value)
+        return found
+
+    def _resolve(self, arxiv: str, paper: PithNumber | None = None) -> None:
+        """Write which papers an arXiv id may mean: this one, and those that it meant before and
+        that the tree still holds."""
+        if _ARXIV.fullmatch(arxiv) is None:
+            return
+        place = self.folder / RESOLVE / f"{arxiv}.json"
+        stated = read_object(place).get("pith_numbers")
+        papers = set() if paper is None else {str(paper)}
+        if isinstance(stated, list):
+            papers |= {one for one in stated if self._holds(one)}
+        if papers:
+            write_document(place, resolve_document(arxiv, papers))
+        else:
+            place.unlink(missing_ok=True)
+
+    def _holds(self, pith_number: Any) -> bool:
+        try:
+            paper = parse_pith_number(pith_number if isinstance(pith_number, str) else "")
+        except IdentifierError:
+            return False
+        state = read_object(self._place(STATE, paper.suffix))
+        return bool(state.get("pith_number") == pith_number)
+
+    def _place(self, pattern: str, suffix: str) -> Path:
+        return self.folder / pattern.format(suffix=suffix)
+
+
+def _side_by_side(
+    groups: Iterator[tuple[_Line, list[PithNumber]]], before: Iterator[_Line]
+) -> Iterator[tuple[tuple[_Line, list[PithNumber]] | None, _Line | None]]:
+    """What the log holds beside what the tree was made of, by SUFFIX; None for what is not there
+    on one side."""
+    line = next(before, None)
+    for group in groups:
+        suffix = group[0].suffix
+        while line is not None and line.suffix < suffix:
+            yield None, line
+            line = next(before, None)
+        if line is not None and line.suffix == suffix:
+            yield group, line
+            line = next(before, None)
+        else:
+            yield group, None
+    while line is not None:
+        yield None, line
+        line = next(before, None)
+
+
+def _lines(old: TextIO) -> Iterator[_Line]:
+    """The lines of an old STATE_FILE as far as they are good, and ascend."""
+    last = ""
+    for text in iter(partial(old.readline, 100), ""):
+        found = _LINE.fullmatch(text)
+        if found is None or found[1] <= last:
+            return
+        last = found[1]
+        yield _Line(last, int(found[2]), int(found[3]), found[4] == "1")
+
+
+def _opened(state: Path) -> TextIO:
+    """An old STATE_FILE; one that is absent is read as an empty one."""
+    try:
+        return state.open(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return open(os.devnull, encoding="ascii")
