@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pithgraph.canonical import decode
 from pithgraph.errors import DecodeError, OutputError
@@ -47,10 +47,7 @@ def write_pieces(places: Sequence[Path], pieces: Pieces) -> None:
     beside = [place_beside(place) for place in places]
     try:
         with ExitStack() as stack:
-            files = []
-            for one in beside:
-                one.parent.mkdir(parents=True, exist_ok=True)
-                files.append(stack.enter_context(one.open("wb")))
+            files = [stack.enter_context(_created(one)) for one in beside]
 
             def write(piece: bytes) -> None:
                 for file in files:
@@ -59,10 +56,20 @@ def write_pieces(places: Sequence[Path], pieces: Pieces) -> None:
             pieces(write)
         for one, place in zip(beside, places, strict=True):
             os.replace(one, place)
-    finally:
+    except BaseException:
         for one in beside:
             with suppress(OSError):
                 one.unlink(missing_ok=True)
+        raise
+
+
+def _created(place: Path) -> BinaryIO:
+    """A new file, and its folders where they are not there."""
+    try:
+        return place.open("wb")
+    except FileNotFoundError:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place.open("wb")
 
 
 def place_beside(place: Path) -> Path:

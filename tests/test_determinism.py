@@ -25,8 +25,8 @@ from pithgraph.merge import MERGE_VERSION
 PROGRAM = Path(states_of_fixtures.__file__)
 PINNED_VERSION = "pith-open-graph-merge-v1"
 PINNED = {
-    "cases": "8a4b92684581699f6804642a1b99a89f455bea9f2a97dfb09eecf3012918073d",
-    "one log": "ff57afae2cc68bd334899120d0cf308c72221dcb150bd2f7df44d079640aa446",
+    "cases": "51b16d3b62b6f0faba5184e14ba8f64a83c8b4397c04ca68843b70a06f47ed63",
+    "one log": "84a7f253a25f497905c0210065d2a9a2faf197c2e0c985c60f81110b64e3cb3b",
 }
 
 
