@@ -239,7 +239,16 @@ def edited(head: str, **members: Any) -> str:
     return json.dumps(json.loads(head) | members) + "\n"
 
 
-@pytest.mark.parametrize(("edit", "written"), [d[1:] for d in DAMAGES], ids=[d[0] for d in DAMAGES])
+QUICK = ("absent", "deep", "another root", "cut in the last line")
+
+
+@pytest.mark.parametrize(
+    ("edit", "written"),
+    [
+        pytest.param(edit, written, id=name, marks=() if name in QUICK else pytest.mark.longer)
+        for name, edit, written in DAMAGES
+    ],
+)
 def test_where_the_state_file_does_not_say_what_is_there_it_is_written_anew(
     edit: Any, written: int, world: World
 ) -> None:
