@@ -68,11 +68,10 @@ if TYPE_CHECKING:
     from pithgraph.merge import InvalidEvent, PaperAlias, State, merge_events
     from pithgraph.notes import VerifierKey, parse_verifier_key
     from pithgraph.proofs import VerifiedProof, build_proof, verify_proof
+    from pithgraph.publishing import Published, publish
     from pithgraph.replaying import cited_by, current_state, find_paper, proofs_of, replay
     from pithgraph.resolution import Equivocation
     from pithgraph.resolving import Candidate, Resolved, resolve
-    from pithgraph.publishing import Published, publish
-    from pithgraph.replaying import current_state, find_paper, proofs_of, replay
     from pithgraph.sources import Limits, load_keyring
     from pithgraph.validation import Verdict, verdict_of
     from pithgraph.views import status_of_state
@@ -126,11 +125,10 @@ _ROOMS = {
     "merge": ("InvalidEvent", "PaperAlias", "State", "merge_events"),
     "notes": ("VerifierKey", "parse_verifier_key"),
     "proofs": ("VerifiedProof", "build_proof", "verify_proof"),
+    "publishing": ("Published", "publish"),
     "replaying": ("cited_by", "current_state", "find_paper", "proofs_of", "replay"),
     "resolution": ("Equivocation",),
     "resolving": ("Candidate", "Resolved", "resolve"),
-    "publishing": ("Published", "publish"),
-    "replaying": ("current_state", "find_paper", "proofs_of", "replay"),
     "sources": ("Limits", "load_keyring"),
     "validation": ("Verdict", "verdict_of"),
     "views": ("status_of_state",),
@@ -139,8 +137,8 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "Audited",
-    "Candidate",
     "Bundled",
+    "Candidate",
     "Checkpoint",
     "CheckpointError",
     "ConsistencyError",

@@ -191,13 +191,6 @@ def merge(
     )
 
 
-def valid_events(judged: Iterable[Judged]) -> dict[str, Event]:
-    """The valid event of each event_id, whole (SPEC §7, 1): those that are applied are among them,
-    under the ids of `applied_event_ids`."""
-    valid, _ = _deduplicate(judged)
-    return {event_id: one.event for event_id, one in valid.items()}
-
-
 def merge_ordinary(
     pith_number: str,
     event_ids: list[bytes],

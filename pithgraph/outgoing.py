@@ -29,7 +29,8 @@ from pithgraph.identifiers import (
 )
 from pithgraph.keyring import REGISTRY, Key, Keyring
 from pithgraph.kinds import GRAPH_SNAPSHOT, RECORD_CREATED
-from pithgraph.merge import MERGE_VERSION, PaperAlias, State, merge, valid_events
+from pithgraph.merge import MERGE_VERSION, PaperAlias, State, merge
+from pithgraph.resolution import resolve
 from pithgraph.validation import Assurance, Judged
 from pithgraph.views import counting_rows, verification_status
 
@@ -74,8 +75,7 @@ class Known(NamedTuple):
         """Merge what `merge` takes, and keep the events that it applied."""
         state = merge(pith_number, judged, aliases, keyring_sha256, assurance)
         document = state.document
-        valid = valid_events(judged)
-        applied = [valid[event_id] for event_id in document["applied_event_ids"]]
+        applied = [one.event for one in resolve(judged).applied]
         return cls(state, document, applied, aliases)
 
     @property

@@ -78,9 +78,11 @@ _LONGEST_HEAD: Final = 2**20
 
 
 class Published(NamedTuple):
-    """What the tree holds now: `papers`, of which `written` were written this time; papers of the
-    log `without_record`, of which it holds nothing; `withdrawn` ones, whose files were taken away;
-    and the log's position."""
+    """What the tree holds now, and what was done for it.
+
+    `papers`, of which `written` were written this time; papers of the log `without_record`, of
+    which it holds nothing; `withdrawn` ones, whose files were taken away; and the log's position.
+    """
 
     papers: int
     written: int
@@ -101,12 +103,12 @@ def publish(
     assurance: Assurance = VERIFIED,
     progress: Callable[[int], None] | None = None,
 ) -> Published:
-    """Write or renew the tree of all papers that have a canonical record under this keyring and
-    assurance.
+    """Write or renew the tree of all papers that have a canonical record.
 
-    `base_url` is the origin that it will be served under, such as https://mirror.example; `name`
-    the mirror's. `generated_at` goes into the manifest, where anything changed. Each file is
-    replaced as a whole. `progress` is told how many papers were looked at.
+    They have it under this keyring and assurance. `base_url` is the origin that it will be served
+    under, such as https://mirror.example; `name` the mirror's. `generated_at` goes into the
+    manifest, where anything changed. Each file is replaced as a whole. `progress` is told how many
+    papers were looked at.
 
     Raises OutputError, LogError, and IdentifierError for a signing key that the keyring has not.
     """

@@ -69,7 +69,7 @@ def inbound_citations(document: Mapping[str, Any]) -> dict[str, list[Row]]:
     the payload, by whoever signed, and need not exist.
     """
     citing: dict[str, list[Row]] = {}
-    for row in _counting(document["current"])["citation_signatures"]:
+    for row in counting_rows(document["current"])["citation_signatures"]:
         citing.setdefault(row["payload"]["citing_pith_number"], []).append(row)
     return dict(sorted(citing.items()))
 
