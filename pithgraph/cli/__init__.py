@@ -76,6 +76,17 @@ class _Verbs(click.Group):
         command: click.Command = import_module(_module_of(name)).command
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each with all of the sentence that its own help begins with."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            assert command is not None  # of the list
+            first = str(command.help).split("\n\n")[0]
+            rows.append((name, " ".join(first.split())))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
 
 def _module_of(verb: str) -> str:
     return f"pithgraph.cli.{verb.replace('-', '_')}"
@@ -151,4 +162,4 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _usage(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     hint = f"; see `{context.command_path} --help`" if context else ""
-    return f"error: {error.format_message()}{hint}"
+    return f"error: {error.format_message().rstrip('.')}{hint}"
