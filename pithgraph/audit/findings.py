@@ -67,9 +67,9 @@ def walk(checks: Checks[Case], case: Case) -> Iterator[Finding]:
 
 def finding(check: str, outcome: Outcome) -> Finding:
     """A Finding whose text is safe for terminals, however hostile the document."""
-    detail = _plain(outcome.detail)
+    detail = plain(outcome.detail)
     return Finding(
-        _plain(check),
+        plain(check),
         outcome.status,
         detail if len(detail) <= _DETAIL else detail[: _DETAIL - 3] + "...",
     )
@@ -184,7 +184,7 @@ def _cut(text: str, start: int) -> str:
     return ("..." if start else "") + text[start:end] + ("..." if end < len(text) else "")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Controls, line ends and marks that turn the direction of writing, as escapes."""
     if text.isprintable():
         return text

@@ -149,7 +149,7 @@ def signing(*, required: bool) -> Callable[[Function], Function]:
 
 
 def cpus() -> int:
-    """How many CPUs this process may use: so many worker processes an ingest has by itself."""
+    """How many CPUs this process may use: so many worker processes a verb starts by itself."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS has none

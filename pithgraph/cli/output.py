@@ -36,11 +36,24 @@ class OutputClosed(Exception):
 def out(text: str, colour: str | None = None) -> None:
     """One line of a result, on standard output; on a terminal in a colour, unless NO_COLOR is set
     (no-color.org)."""
+    out_lines(shown_line(text, colour if in_colour() else None))
+
+
+def in_colour() -> bool:
+    """Whether results are shown in colours: on a terminal, unless NO_COLOR is set."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def shown_line(text: str, colour: str | None = None) -> str:
+    """A line for `out_lines`, with everything escaped that could steer a terminal."""
     line = printable(text)
-    if colour is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
-        line = click.style(line, fg=colour)
+    return line if colour is None else click.style(line, fg=colour)
+
+
+def out_lines(lines: str) -> None:
+    """Lines that `shown_line` made, on standard output in one piece."""
     try:
-        click.echo(line)
+        click.echo(lines)
     except OSError as error:
         raise OutputClosed.by(error) from None
 
