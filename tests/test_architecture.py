@@ -87,6 +87,7 @@ SHELL = {
 ALLOWED = {
     *(
         "__future__",
+        "base64",
         "binascii",
         "collections",
         "datetime",
