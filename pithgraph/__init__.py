@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pithgraph.appending import append_event, check_new_event, previous_event
     from pithgraph.audit import Audited, Finding, audit_bytes, audit_value
     from pithgraph.authoring import (
         generate_private_key,
@@ -57,12 +58,14 @@ if TYPE_CHECKING:
         PrivateKeyError,
         ProofError,
         Refused,
+        SigningRefused,
     )
     from pithgraph.events import Event
     from pithgraph.handing import Bundled, make_record, write_bundle
     from pithgraph.identifiers import PithNumber, parse_pith_number
     from pithgraph.ingestion import Ingested, ingest
     from pithgraph.keyring import Key, Keyring
+    from pithgraph.keyring_edits import add_key, new_entry, retire_key, revoke_key
     from pithgraph.listing import Listed, Wanted, follow_events, list_events, list_merged
     from pithgraph.log import Log, LogWriter, Snapshot
     from pithgraph.merge import InvalidEvent, PaperAlias, State, merge_events
@@ -77,6 +80,7 @@ if TYPE_CHECKING:
     from pithgraph.views import status_of_state
 
 _ROOMS = {
+    "appending": ("append_event", "check_new_event", "previous_event"),
     "audit": ("Audited", "Finding", "audit_bytes", "audit_value"),
     "authoring": (
         "generate_private_key",
@@ -114,6 +118,7 @@ _ROOMS = {
         "PrivateKeyError",
         "ProofError",
         "Refused",
+        "SigningRefused",
     ),
     "events": ("Event",),
     "handing": ("Bundled", "make_record", "write_bundle"),
@@ -121,6 +126,7 @@ _ROOMS = {
     "ingestion": ("Ingested", "ingest"),
     "keyring": ("Key", "Keyring"),
     "listing": ("Listed", "Wanted", "follow_events", "list_events", "list_merged"),
+    "keyring_edits": ("add_key", "new_entry", "retire_key", "revoke_key"),
     "log": ("Log", "LogWriter", "Snapshot"),
     "merge": ("InvalidEvent", "PaperAlias", "State", "merge_events"),
     "notes": ("VerifierKey", "parse_verifier_key"),
@@ -167,6 +173,7 @@ __all__ = [
     "Published",
     "Refused",
     "Resolved",
+    "SigningRefused",
     "Snapshot",
     "State",
     "Verdict",
@@ -176,9 +183,12 @@ __all__ = [
     "VerifierKey",
     "Wanted",
     "__version__",
+    "add_key",
+    "append_event",
     "audit_bytes",
     "audit_value",
     "build_proof",
+    "check_new_event",
     "cited_by",
     "current_state",
     "decode",
@@ -198,15 +208,19 @@ __all__ = [
     "make_checkpoint",
     "make_record",
     "merge_events",
+    "new_entry",
     "open_checkpoint",
     "parse_pith_number",
     "parse_verifier_key",
+    "previous_event",
     "proofs_of",
     "prove_consistency",
     "prove_inclusion",
     "publish",
     "replay",
     "resolve",
+    "retire_key",
+    "revoke_key",
     "save_private_key",
     "sign_event",
     "status_of_state",

@@ -1,26 +1,49 @@
 """Making events: keys in files, building and signing (SPEC §5).
 
-What lives here: private key files, and a signed event from its parts. What must not: judging;
-whoever signs asks `validation` or the log whether the event will count.
+What lives here: files of keys and payloads, and a signed event from its parts. What must not:
+judging; whoever signs asks `appending` whether the event will count.
 """
 
 from __future__ import annotations
 
 import base64
 import os
+import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pithgraph.canonical import encode
-from pithgraph.errors import PrivateKeyError
+from pithgraph.canonical import MAX_LINE_BYTES, decode, encode
+from pithgraph.errors import DecodeError, KeyringError, PrivateKeyError, Refused
 from pithgraph.events import Event, computed_event_id, id_bytes
 from pithgraph.identifiers import fingerprint_of
-from pithgraph.keys import private_key_from_pem, private_key_to_pem, public_bytes, sign
+from pithgraph.keyring_edits import new_entry
+from pithgraph.keys import (
+    PUBLIC_KEY_BYTES,
+    decode_base64,
+    private_key_from_pem,
+    private_key_to_pem,
+    public_bytes,
+    public_key_from_pem,
+    sign,
+)
+from pithgraph.sources import STANDARD_INPUT
 
 _OWNER_ONLY: Final = 0o600
 _MAX_KEY_BYTES: Final = 1 << 16
+_MAX_PASSPHRASE_BYTES: Final = 1023  # OpenSSL's own limit
+
+BASE64: Final = "base64"
+PUBLIC_PEM: Final = "public_pem"
+PRIVATE_PEM: Final = "private_pem"
+
+
+class PublicKey(NamedTuple):
+    """32 bytes that stand as a public key, not checked, and in which form they came."""
+
+    raw: bytes
+    form: str
 
 
 def generate_private_key() -> Ed25519PrivateKey:
@@ -55,15 +78,78 @@ def load_private_key(
 ) -> Ed25519PrivateKey:
     """Read a private key file. Raises PrivateKeyError naming the file, never its content."""
     try:
-        with open(path, "rb") as file:
-            pem = file.read(_MAX_KEY_BYTES + 1)
-        if len(pem) > _MAX_KEY_BYTES:
-            raise PrivateKeyError(f"longer than {_MAX_KEY_BYTES} bytes, which no key is")
-        return private_key_from_pem(pem, passphrase)
-    except OSError as error:
-        raise PrivateKeyError(f"{path}: {error.strerror}") from None
+        return private_key_from_pem(_read(path), passphrase)
     except PrivateKeyError as error:
         raise PrivateKeyError(f"{path}: {error}") from None
+
+
+def load_passphrase(path: str | os.PathLike[str]) -> bytes:
+    """The passphrase in a file, without the line end behind it. Raises PrivateKeyError."""
+    try:
+        passphrase = _read(path).removesuffix(b"\n").removesuffix(b"\r")
+        if not 0 < len(passphrase) <= _MAX_PASSPHRASE_BYTES:
+            raise PrivateKeyError(f"a passphrase has 1 to {_MAX_PASSPHRASE_BYTES} bytes")
+    except PrivateKeyError as error:
+        raise PrivateKeyError(f"{path}: {error}") from None
+    return passphrase
+
+
+def read_public_key(text: str, passphrase: bytes | None = None) -> PublicKey:
+    """The public key that a user names: a file (PEM of a public or a private key, or base64), else
+    base64 itself. Whether it is acceptable, `keys.check_public_key` says.
+
+    Raises KeyringError or PrivateKeyError; neither quotes a file, which may hold a secret.
+    """
+    if not os.path.exists(text):
+        try:
+            return PublicKey(decode_base64(text, PUBLIC_KEY_BYTES), BASE64)
+        except KeyringError as error:
+            raise KeyringError(f"no file, and no public key in base64: {error}") from None
+    try:
+        content = _read(text)
+        if b"PRIVATE KEY-----" in content:
+            return PublicKey(public_bytes(private_key_from_pem(content, passphrase)), PRIVATE_PEM)
+        if content.lstrip().startswith(b"-----BEGIN "):
+            return PublicKey(public_key_from_pem(content), PUBLIC_PEM)
+    except PrivateKeyError as error:
+        raise PrivateKeyError(f"{text}: {error}") from None
+    except KeyringError as error:
+        raise KeyringError(f"{text}: {error}") from None
+    try:
+        return PublicKey(decode_base64(content.decode("ascii").strip(), PUBLIC_KEY_BYTES), BASE64)
+    except (KeyringError, UnicodeDecodeError):
+        raise KeyringError(
+            f"{text}: neither PEM nor the {PUBLIC_KEY_BYTES} bytes of a public key in base64"
+        ) from None
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_MAX_KEY_BYTES + 1)
+    except OSError as error:
+        raise PrivateKeyError(error.strerror) from None
+    if len(content) > _MAX_KEY_BYTES:
+        raise PrivateKeyError(f"longer than {_MAX_KEY_BYTES} bytes, which no key is")
+    return content
+
+
+def load_payload(path: str) -> dict[str, Any]:
+    """The JSON object in a file, or on standard input for `-`. Raises Refused naming the file."""
+    try:
+        if path == STANDARD_INPUT:
+            data = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_LINE_BYTES + 1)
+        else:
+            with open(path, "rb") as file:
+                data = file.read(MAX_LINE_BYTES + 1)
+        payload = decode(data, max_bytes=MAX_LINE_BYTES)
+    except OSError as error:
+        raise Refused("unreadable", f"{path}: {error.strerror}") from None
+    except DecodeError as error:
+        raise Refused("wrong_shape", f"{path}: {error}") from None
+    if not isinstance(payload, dict):
+        raise Refused("wrong_shape", f"{path}: a payload is a JSON object")
+    return payload
 
 
 def sign_event(
@@ -137,12 +223,6 @@ def keyring_entry(
     private_key: Ed25519PrivateKey, *, key_id: str, signer_id: str, signer_type: str
 ) -> dict[str, Any]:
     """The row of a keyring (SPEC §6) that trusts a key as this signer."""
-    public_key = public_bytes(private_key)
-    return {
-        "key_id": key_id,
-        "algorithm": "ed25519",
-        "public_key_b64": base64.b64encode(public_key).decode("ascii"),
-        "public_key_fingerprint": fingerprint_of(public_key),
-        "signer_id": signer_id,
-        "signer_type": signer_type,
-    }
+    return new_entry(
+        public_bytes(private_key), key_id=key_id, signer_id=signer_id, signer_type=signer_type
+    )

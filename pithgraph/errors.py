@@ -118,6 +118,17 @@ class PrivateKeyError(PithgraphError):
     """A private key file that cannot be read or written."""
 
 
+class SigningRefused(PithgraphError):
+    """A new event that would not count, or would take another of the same key with it (SPEC §6,
+    §7). `reason` is a key of `VERDICT_REASONS`, `same_slot`, `fork` or `duplicate`."""
+
+    def __init__(self, reason: str, detail: str, advice: str) -> None:
+        super().__init__(f"refused, {reason}: {detail}. {advice}")
+        self.reason = reason
+        self.detail = detail
+        self.advice = advice
+
+
 class ProofError(PithgraphError):
     """A proof that does not hold, or cannot be built.
 

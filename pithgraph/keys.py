@@ -219,3 +219,15 @@ def private_key_from_pem(pem: bytes, passphrase: bytes | None = None) -> Ed25519
     if not isinstance(key, Ed25519PrivateKey):
         raise PrivateKeyError("the private key is not an Ed25519 key")
     return key
+
+
+def public_key_from_pem(pem: bytes) -> bytes:
+    """The 32 raw bytes of the Ed25519 public key of a SubjectPublicKeyInfo PEM text. Whether it is
+    acceptable, `check_public_key` says. Raises KeyringError."""
+    try:
+        key = serialization.load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm, InternalError):
+        raise KeyringError("no PEM public key") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise KeyringError("the public key is not an Ed25519 key")
+    return key.public_bytes_raw()

@@ -41,7 +41,14 @@ from pithgraph.ordinary import (
     seal_length,
     slot_of,
 )
-from pithgraph.validation import Assurance, Judged, class_is_valid, establish, judge
+from pithgraph.validation import (
+    VERIFIED,
+    Assurance,
+    Judged,
+    class_is_valid,
+    establish,
+    judge,
+)
 
 
 @contextmanager
@@ -218,6 +225,17 @@ def judged(stored: StoredEvent, keyring: Keyring, assurance: Assurance) -> Judge
     """A stored event with its verdict, from the facts that are stored with it."""
     _, event, facts = stored
     return Judged(event, judge(event, establish(event, keyring, facts), keyring, assurance))
+
+
+def judged_of_key(
+    snapshot: Snapshot, paper: PithNumber, fingerprint: str, keyring: Keyring
+) -> Iterator[Judged]:
+    """A paper's well-formed events that name the key of this fingerprint, about in merge order and
+    judged as `verified`. One at a time, since a paper may have many."""
+    for stored in snapshot.events_of(paper):
+        event = stored.event
+        if event.view is not None and event.signer.public_key_fingerprint == fingerprint:
+            yield judged(stored, keyring, VERIFIED)
 
 
 def aliases_of(snapshot: Snapshot, paper: PithNumber, at: int | None = None) -> list[PaperAlias]:

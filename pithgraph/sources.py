@@ -40,6 +40,7 @@ __all__ = [
     "Piece",
     "Unreadable",
     "load_keyring",
+    "read_keyring",
     "read_sources",
     "read_spans",
     "read_stream",
@@ -64,21 +65,30 @@ def load_keyring(path: str | os.PathLike[str] | None = None) -> Keyring:
     >>> [key.key_id for key in pithgraph.load_keyring().keys]
     ['pith-v1-2026-05']
     """
+    data = read_keyring(path)
+    try:
+        return Keyring.from_bytes(data)
+    except (DecodeError, KeyringError) as error:
+        raise KeyringError(f"{path}: {error}") from None
+
+
+def read_keyring(path: str | os.PathLike[str] | None = None) -> bytes:
+    """The bytes of a keyring file, or of the shipped one. Raises KeyringError naming the file where
+    it cannot be read, or is longer than any keyring."""
     if path is None:
-        shipped = resources.files("pithgraph").joinpath("data/keyring.json").read_bytes()
-        return Keyring.from_bytes(shipped)
+        return resources.files("pithgraph").joinpath("data/keyring.json").read_bytes()
     try:
         data = bytearray()
         with open(path, "rb") as file:
             while block := file.read(BLOCK_BYTES):
                 data += block
                 if len(data) > _MAX_KEYRING_BYTES:
-                    raise KeyringError(f"longer than {_MAX_KEYRING_BYTES} bytes: no keyring is")
-        return Keyring.from_bytes(bytes(data))
+                    raise KeyringError(
+                        f"{path}: longer than {_MAX_KEYRING_BYTES} bytes: no keyring is"
+                    )
+        return bytes(data)
     except OSError as error:
         raise KeyringError(f"{path}: {error.strerror}") from None
-    except (DecodeError, KeyringError) as error:
-        raise KeyringError(f"{path}: {error}") from None
 
 
 def read_sources(

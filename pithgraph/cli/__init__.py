@@ -26,6 +26,7 @@ from pithgraph.errors import (
     LogError,
     PithgraphError,
     ProofError,
+    SigningRefused,
 )
 
 FINE, FAILED, USAGE, REFUSED, LOG, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -44,6 +45,8 @@ _VERBS = (
     "export",
     "fsck",
     "ingest",
+    "keyring",
+    "keys",
     "log",
     "proof",
     "prove",
@@ -51,6 +54,7 @@ _VERBS = (
     "record",
     "replay",
     "resolve",
+    "sign",
     "stat",
     "state",
     "storage",
@@ -59,6 +63,7 @@ _CODES: tuple[tuple[type[PithgraphError], int], ...] = (
     (LogError, LOG),
     (IdentifierError, USAGE),
     (ProofError, FAILED),
+    (SigningRefused, FAILED),
     (KeyringError, REFUSED),
     (PithgraphError, REFUSED),
 )

@@ -25,6 +25,13 @@ keyring = click.option(
     type=click.Path(dir_okay=False),
     help="Trust the keys of this file instead of the registry's key.",
 )
+passphrase = click.option(
+    "--passphrase-file",
+    "passphrase_path",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="The private key's passphrase: the one line of this file.",
+)
 
 
 def log_option(*, required: bool, help: str) -> Callable[[Function], Function]:
