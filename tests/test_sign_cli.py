@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from pithgraph.kinds import KINDS
 from pithgraph.log import LogWriter
 from pithgraph.merge import merge_events
 from pithgraph.validation import Judged, Verdict, verdict_of
-from pithgraph.vetting import ADVICE, check_beside, check_valid
+from pithgraph.vetting import ADVICE, check_beside, check_valid, last_event
 from signing import (
     ALICE,
     BOB,
@@ -245,6 +246,18 @@ def test_previous_is_the_last_event_of_this_key_about_this_paper(run: Any, world
     assert "this key has no event about" in done.err
 
 
+def test_the_last_event_is_that_of_the_applied_order() -> None:
+    events = [Event.from_value(signed_event("correction", created_at=at(n))) for n in (1, 4, 4)]
+    events[2] = Event.from_value(
+        signed_event("correction", created_at=at(4), **{"payload.note": "another"})
+    )
+    expected = max(events[1:], key=lambda event: event.event_id or "")
+    judged = [Judged(event, Verdict(None, "", False)) for event in events]
+    for order in permutations(judged):
+        assert last_event(order) is expected
+    assert last_event([]) is None
+
+
 # --- refusals --------------------------------------------------------------------------------
 
 
@@ -339,6 +352,15 @@ def test_refused_what_would_be_a_fork(run: Any, world: World) -> None:
     assert second["event_id"] in refused(done, "fork")
     assert run(*verb, "--previous-event-id", second["event_id"]).code == 0
     assert run(*verb, "--previous").code == 0
+
+
+def test_junk_that_copies_the_id_keeps_nobody_from_signing(run: Any, world: World) -> None:
+    event = signed_event("correction", created_at=at(1))
+    junk = event | {"signature": signing.signature(ALICE, signing.some_id("another"))}
+    log = world.holds(junk)
+    verb = world.sign("correction", *options_of("correction"), "--created-at", at(1), *log)
+    assert json.loads(run(*verb).out) == event
+    assert "at position 1" in run(*verb, "--append").out
 
 
 def test_a_writer_in_between_is_seen(
