@@ -119,8 +119,10 @@ class PrivateKeyError(PithgraphError):
 
 
 class SigningRefused(PithgraphError):
-    """A new event that would not count, or would take another of the same key with it (SPEC §6,
-    §7). `reason` is a key of `VERDICT_REASONS`, `same_slot`, `fork` or `duplicate`."""
+    """A new event that would not count, or would take another of the same key with it.
+
+    `reason` is a key of `VERDICT_REASONS`, or `same_slot`, `fork` or `duplicate` (SPEC §6, §7).
+    """
 
     def __init__(self, reason: str, detail: str, advice: str) -> None:
         super().__init__(f"refused, {reason}: {detail}. {advice}")

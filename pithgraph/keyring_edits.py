@@ -42,16 +42,21 @@ def new_entry(
 
 
 def add_key(value: Value, entry: Value) -> Value:
-    """The keyring with a row more, at the end. Raises KeyringError for what no keyring may hold, or
-    a window that holds no time; IdentifierError for a bound that is no time."""
+    """The keyring with a row more, at the end.
+
+    Raises KeyringError for what no keyring may hold, or a window that holds no time;
+    IdentifierError for a bound that is no time.
+    """
     _check_window(entry)
     return _checked({**value, "keys": [*value["keys"], entry]})
 
 
 def retire_key(value: Value, key_id: str, at: str) -> Value:
-    """The keyring where the key counts for events created by `at`, a §5 timestamp, and for none
-    later. Raises KeyringError where it would let in more than before, or nothing at all, and for a
-    key_id that is not there; IdentifierError for a time that is none."""
+    """The keyring where the key counts for events created by `at`, and for none later.
+
+    `at` is a §5 timestamp. Raises KeyringError where it would let in more than before, or nothing
+    at all, and for a key_id that is not there; IdentifierError for a time that is none.
+    """
     check_time(at)
     ended = _entry(value, key_id).get("valid_until")
     if ended is not None and ended < at:
@@ -63,8 +68,10 @@ def retire_key(value: Value, key_id: str, at: str) -> Value:
 
 
 def revoke_key(value: Value, key_id: str) -> Value:
-    """The keyring where the key counts for nothing, its old events and receipts neither. Raises
-    KeyringError for a key_id that is not there."""
+    """The keyring where the key counts for nothing, its old events and receipts neither.
+
+    Raises KeyringError for a key_id that is not there.
+    """
     return _changed(value, key_id, revoked=True)
 
 
