@@ -7,7 +7,9 @@ document was audited, so that little has to come back.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import chain, islice
 from typing import Any, Final, NamedTuple, TypeVar
 
 from pithgraph.audit import Finding, audit_bytes, audit_value
@@ -22,6 +24,7 @@ from pithgraph.sources import Lines, Piece, Unreadable
 from pithgraph.workers import Parcel, parcels_of, worth_workers
 
 UNREADABLE: Final = "unreadable"
+LINES_AT_ONCE: Final = 2_000
 _ADVICE: Final = (
     "what was printed is true, and is not all: audit again, or with fewer --workers, or with none "
     "(--workers 0)"
@@ -67,7 +70,7 @@ def audited_by(
     """What `finish` makes of each audited piece, in their order, by so many worker processes, or by
     this one: an input of few megabytes is not worth starting any. For workers `finish` must be
     a function of a module, or a `partial` of one. Raises WorkerError."""
-    worth, parcels = worth_workers(workers, parcels_of(pieces) if workers else _alone(pieces))
+    worth, parcels = worth_workers(workers, _short_parcels(pieces) if workers else _alone(pieces))
     if not worth:
         for parcel in parcels:
             yield from _finished(auditor, finish, parcel)
@@ -80,6 +83,32 @@ def audited_by(
 def _alone(pieces: Iterable[Piece | Lines | Unreadable]) -> Iterator[Parcel]:
     """Each by itself, so that nothing waits for what comes after it."""
     return ([piece] for piece in pieces)
+
+
+def _short_parcels(pieces: Iterable[Piece | Lines | Unreadable]) -> Iterator[Parcel]:
+    """Parcels of so few lines that their answers are small, however short the lines are."""
+    for parcel in parcels_of(pieces):
+        short: Parcel = []
+        count = 0
+        for part in chain.from_iterable(map(_parts, parcel)):
+            short.append(part)
+            count += part.data.count(b"\n") if isinstance(part, Lines) else 1
+            if count >= LINES_AT_ONCE:
+                yield short
+                short, count = [], 0
+        if short:
+            yield short
+
+
+def _parts(found: Piece | Lines | Unreadable) -> Iterator[Piece | Lines | Unreadable]:
+    if not isinstance(found, Lines) or found.data.count(b"\n") <= LINES_AT_ONCE:
+        yield found
+        return
+    stream = io.BytesIO(found.data)
+    number = found.first_line
+    while lines := [*islice(stream, LINES_AT_ONCE)]:
+        yield Lines(found.source, number, b"".join(lines))
+        number += len(lines)
 
 
 def _finished(

@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 
 import signing
-from pithgraph import workers
+from pithgraph import auditing, workers
 from pithgraph.audit.sightings import Checked
 from pithgraph.auditing import Auditor, audited_by
 from pithgraph.errors import WorkerError
 from pithgraph.keyring import Keyring
 from pithgraph.pool import Pool
-from pithgraph.sources import Piece, read_spans
+from pithgraph.sources import Lines, Piece, read_spans
 from test_progress import ENVIRONMENT, group_of, wait_until, workers_of
 
 RING = Keyring.from_value(signing.keyring_value())
@@ -120,6 +120,22 @@ def test_what_goes_wrong_in_a_worker_is_told(
 ) -> None:
     with pytest.raises(raised, match=says):
         list(audited_by(1, read_spans([many]), Auditor(RING), finish))
+
+
+def test_parcels_of_short_lines_are_short(tmp_path: Path) -> None:
+    """Each line has an answer, a hundred times as long as a line that is a digit."""
+    path = tmp_path / "e.jsonl"
+    path.write_bytes(b"1\n" * 5 + b"\n2\n" * 12_345 + b'"%b"\n3' % (b"x" * 3_000_000))
+    parcels = [*auditing._short_parcels(read_spans([path]))]
+    found = [[*_pieces_of(parcel)] for parcel in parcels]
+    assert max(map(len, found)) <= auditing.LINES_AT_ONCE
+    assert len(found) > 5
+    assert [piece for parcel in found for piece in parcel] == [*_pieces_of(read_spans([path]))]
+
+
+def _pieces_of(parcel: Any) -> Iterator[Any]:
+    for part in parcel:
+        yield from part.pieces() if isinstance(part, Lines) else (part,)
 
 
 def test_without_workers_nothing_waits_for_what_comes_after() -> None:
