@@ -67,7 +67,6 @@ def test_the_python_examples_run(folder: Path) -> None:
 
 def test_the_commands_print_what_is_shown(folder: Path) -> None:
     key = Ed25519PrivateKey.from_private_bytes(bytes(32))
-    pithgraph.save_private_key(key, folder / "key.pem")
     vkey = verifier_key("example.org/log", key.public_key().public_bytes_raw())
     count = 0
     for block in blocks("console"):
@@ -78,6 +77,9 @@ def test_the_commands_print_what_is_shown(folder: Path) -> None:
             assert program == "pithgraph"
             done = run(["-m", "pithgraph", *arguments], folder)
             assert done.returncode == 0, done.stderr
+            if arguments[:2] == ["keys", "generate"]:
+                (folder / arguments[2]).unlink()
+                pithgraph.save_private_key(key, folder / arguments[2])
             pattern = re.escape(shown).replace("…\\\n", r"(?:.*\n)*")
             assert re.fullmatch(pattern, done.stdout), done.stdout
             count += 1
