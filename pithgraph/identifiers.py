@@ -92,7 +92,7 @@ def parse_reference(text: str) -> Reference:
     if part is None or len(part.group(1)) not in (*SHORT_LENGTHS, SUFFIX_LENGTH):
         raise IdentifierError(
             f"{text!r} names no paper: give pith:YEAR:SUFFIX, or the first 8, 12, 16 or all 26 "
-            "characters of SUFFIX"
+            "characters of SUFFIX; other names, such as an arXiv id, `pithgraph resolve` looks up"
         )
     return Reference(None, part.group(1))
 

@@ -202,9 +202,13 @@ def follow_events(
     if wanted.verdict == EQUIVOCATION:
         raise ValueError("equivocations cannot be followed")
     keyring = keyring or load_keyring()
-    position = 0
+    position = file_bytes = 0
     name = None if paper is None else str(paper)
     while True:
+        # Of a file that was cut the system ends whoever reads on.
+        last, (file_bytes, _) = file_bytes, log.sizes()
+        if file_bytes < last:
+            raise LogError(f"{log.path}: the log's file was cut while it was followed")
         with log.snapshot() as snapshot:
             size = snapshot.size
             if paper is not None and position == 0:

@@ -24,7 +24,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TextIO
 
-from pithgraph.canonical import decode
+from pithgraph.canonical import decode, digest, encode
 from pithgraph.errors import DecodeError, IdentifierError, LogError, OutputError
 from pithgraph.handing import bundle_of, known_of
 from pithgraph.identifiers import SUFFIX_LENGTH, PithNumber, derive_aliases, parse_pith_number
@@ -48,6 +48,7 @@ from pithgraph.sources import load_keyring
 from pithgraph.trees import (
     alone_in,
     and_newline,
+    check_place,
     each,
     place_beside,
     read_object,
@@ -127,7 +128,11 @@ def publish(
         }
         tree = _Tree(Path(folder), snapshot, keyring, assurance, base_url)
         try:
-            with alone_in(tree.folder), tree.renewed(head, progress) as (changed, done):
+            with (
+                alone_in(tree.folder),
+                _own(tree.folder),
+                tree.renewed(head, progress) as (changed, done),
+            ):
                 if changed:
                     write_document(
                         tree.folder / SIGNING_KEY_PATH[1:], signing_key_document(keys, base_url)
@@ -139,8 +144,26 @@ def publish(
     return done
 
 
+@contextmanager
+def _own(folder: Path) -> Iterator[None]:
+    """Mark a new folder as a tree's. Raises OutputError for one that holds something else, which a
+    web server would show, or a tree replace."""
+    state = folder / STATE_FILE
+    if os.path.lexists(state) and not state.is_file():
+        raise OutputError(f"{state} is no regular file")
+    if not os.path.lexists(state):
+        if any(folder.iterdir()):
+            raise OutputError(
+                f"{folder} is not empty, and no tree that was published: name another folder (of a "
+                f"tree whose {STATE_FILE} is gone, make that as an empty file)"
+            )
+        state.touch()
+    yield
+
+
 class _Line(NamedTuple):
-    """What a tree was made of: of all papers of a SUFFIX together, since a URL has no year."""
+    """What a tree was made of: of all papers of a SUFFIX together, since a URL has no year.
+    `aliases` is a number that stands for the rows, 0 for none."""
 
     suffix: str
     events: int
@@ -249,8 +272,14 @@ class _Tree:
                         "the log from a backup"
                     ) from None
                 events += counters.events
-                aliases += counters.aliases
+                if counters.aliases:
+                    aliases ^= self._number_of_aliases(years[-1])
             yield _Line(suffix.decode("ascii"), events, aliases, published=False), years
+
+    def _number_of_aliases(self, paper: PithNumber) -> int:
+        """60 bits of a digest of a paper's alias rows, which the log's tree does not cover."""
+        rows = sorted(alias[1:] for alias in self._snapshot.aliases_of(paper))
+        return int(digest(encode([list(row) for row in rows]))[:15], 16)
 
     def _renew(self, suffix: str, years: list[PithNumber]) -> bool:
         """Write the files of a SUFFIX; False where no paper of it has a canonical record."""
@@ -284,7 +313,13 @@ class _Tree:
         """Take away the files of a SUFFIX. Gives whether there were any."""
         state = read_object(self._place(STATE, suffix))
         found = False
-        for pattern in reversed(_OF_PAPER):
+        current = state.get("current")
+        record = current.get("canonical_record") if isinstance(current, dict) else None
+        # The state is the last to go: after a kill it says again which ids the paper had.
+        for kind, value in derive_aliases(PithNumber("0000", suffix), record):
+            if kind == "arxiv":
+                self._resolve(value, without=suffix)
+        for pattern in sorted(_OF_PAPER, key=lambda pattern: pattern == STATE):
             place = self._place(pattern, suffix)
             with suppress(FileNotFoundError):
                 place.unlink()
@@ -292,23 +327,22 @@ class _Tree:
             if place.parent.name == suffix:
                 with suppress(OSError):  # somebody keeps other files there
                     place.parent.rmdir()
-        current = state.get("current")
-        record = current.get("canonical_record") if isinstance(current, dict) else None
-        for kind, value in derive_aliases(PithNumber("0000", suffix), record):
-            if kind == "arxiv":
-                self._resolve(value)
         return found
 
-    def _resolve(self, arxiv: str, paper: PithNumber | None = None) -> None:
+    def _resolve(
+        self, arxiv: str, paper: PithNumber | None = None, without: str | None = None
+    ) -> None:
         """Write which papers an arXiv id may mean: this one, and those that it meant before and
-        that the tree still holds."""
+        that the tree still holds, but for those `without` whose SUFFIX it goes on."""
         if _ARXIV.fullmatch(arxiv) is None:
             return
         place = self.folder / RESOLVE / f"{arxiv}.json"
+        check_place(self.folder, place)
         stated = read_object(place).get("pith_numbers")
         papers = set() if paper is None else {str(paper)}
         if isinstance(stated, list):
-            papers |= {one for one in stated if self._holds(one)}
+            held = {one for one in stated if self._holds(one)}
+            papers |= {one for one in held if without is None or not one.endswith(without)}
         if papers:
             write_document(place, resolve_document(arxiv, papers))
         else:
@@ -323,7 +357,9 @@ class _Tree:
         return bool(state.get("pith_number") == pith_number)
 
     def _place(self, pattern: str, suffix: str) -> Path:
-        return self.folder / pattern.format(suffix=suffix)
+        place = self.folder / pattern.format(suffix=suffix)
+        check_place(self.folder, place)
+        return place
 
 
 def _side_by_side(

@@ -37,9 +37,9 @@ from pithgraph.log import Log, LogWriter, Snapshot, layout
 from pithgraph.log.batch import NewAlias, NewEvent
 from pithgraph.log.compression import ZSTD
 from pithgraph.log.layout import POSITION_BYTES, Location, RefusedRow
-from pithgraph.log.reader import DATA_FILE
+from pithgraph.log.reader import DATA_FILE, READER_FILE
 from pithgraph.log.snapshot import COMPRESSION, DICTIONARY
-from pithgraph.log.writer import READER_FILE, REPAIR_FOLDER, writer_lock
+from pithgraph.log.writer import REPAIR_FOLDER, writer_lock
 from pithgraph.merkle import HASH_BYTES, TILE_WIDTH, Tile, leaf_hash
 from pithgraph.ordinary import EventClass, class_of
 from pithgraph.validation import VERIFIED, Facts, establish, is_authentic, judge

@@ -303,6 +303,11 @@ def _files(name: str) -> Iterator[str | Unreadable]:
                     yield path
                 else:
                     yield Unreadable(shown_path(path), None, "unreadable", "not a regular file")
-        while problems:
-            problem = problems.pop()
-            yield _unreadable(problem.filename or name, problem)
+        yield from _told(problems, name)
+    yield from _told(problems, name)  # of a last folder, which gave nothing
+
+
+def _told(problems: list[OSError], name: str) -> Iterator[Unreadable]:
+    while problems:
+        problem = problems.pop()
+        yield _unreadable(problem.filename or name, problem)

@@ -42,6 +42,16 @@ def write_document(place: Path, document: dict[str, Any]) -> None:
     write_pieces([place], each([document_bytes(document)]))
 
 
+def check_place(folder: Path, place: Path) -> None:
+    """Raise OutputError where a folder on the way from the tree's to a file is a link: it leads to
+    what is not the tree's."""
+    for parent in place.parents:
+        if parent == folder:
+            return
+        if parent.is_symlink():
+            raise OutputError(f"{parent} is a link: nothing is written or removed behind it")
+
+
 def write_pieces(places: Sequence[Path], pieces: Pieces) -> None:
     """Write the same into each of these files, which are replaced when it is whole."""
     beside = [place_beside(place) for place in places]

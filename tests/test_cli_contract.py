@@ -16,6 +16,8 @@ import pytest
 
 from conftest import Done
 from pithgraph.authoring import save_private_key
+from pithgraph.cli.output import result
+from pithgraph.errors import OutputError
 from signing import ALICE, PAPER, canonical, keyring_value, signed_event
 
 Run = Callable[..., Done]
@@ -94,6 +96,21 @@ def test_json_has_the_names_of_the_contract(
 def test_an_export_as_json_goes_into_a_file(run: Run, folder: Path) -> None:
     done = run("export", "--log", folder / "log", "--json")
     assert (done.code, done.out, "give -o" in done.err) == (2, "", True)
+
+
+def write_while_another_does(path: Path) -> None:
+    with result(str(path)) as write:
+        write(b"ours")
+        path.write_bytes(b"precious")
+
+
+def test_a_name_that_was_taken_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    """Between the first look and the end of a long export somebody may have made the file."""
+    path = tmp_path / "x"
+    with pytest.raises(OutputError, match="made meanwhile"):
+        write_while_another_does(path)
+    assert path.read_bytes() == b"precious"
+    assert [one.name for one in tmp_path.iterdir()] == ["x"]
 
 
 def test_the_log_and_the_keyring_may_be_named_in_the_environment(

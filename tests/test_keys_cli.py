@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -357,3 +359,22 @@ def test_check_tells_what_is_no_keyring(run: Any, tmp_path: Path) -> None:
     assert (row["status"], row["keys"]) == ("pass", 8)
     assert row["keyring_sha256"] == sha256_of(keyring_value())
     assert run("keyring", "check", tmp_path / "none").code == 3
+
+
+def test_two_changes_at_once_are_both_made(tmp_path: Path, key: Path) -> None:
+    """A key that was revoked must not come back because somebody added another meanwhile."""
+    path = tmp_path / "ring.json"
+    path.write_bytes(canonical(keyring_value()))
+    names = [entry["key_id"] for entry in keyring_value()["keys"]][:4]
+    commands = [["keyring", "revoke", str(path), name] for name in names]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "pithgraph", *command],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for command in commands
+    ]
+    assert [process.wait() for process in started] == [0] * len(names)
+    rows = json.loads(path.read_bytes())["keys"]
+    assert {row["key_id"] for row in rows if row.get("revoked")} >= set(names)

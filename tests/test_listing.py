@@ -429,6 +429,18 @@ class EventIs:
     __hash__ = None  # type: ignore[assignment]
 
 
+def test_a_log_that_is_cut_is_not_followed_further(tmp_path: Path) -> None:
+    """The system would end whoever reads on."""
+    with log_of(tmp_path, some(2)):
+        pass
+
+    def cut() -> None:
+        os.truncate(tmp_path / "log" / "data.mdb", 8192)
+
+    with Log.open(tmp_path / "log") as log, pytest.raises(LogError, match="was cut while"):
+        list(follow_events(log, keyring=RING, wait=cut))
+
+
 def test_a_log_that_is_replaced_is_not_followed_further(tmp_path: Path) -> None:
     with log_of(tmp_path, some(2)):
         pass

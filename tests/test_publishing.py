@@ -258,7 +258,7 @@ def test_where_the_state_file_does_not_say_what_is_there_it_is_written_anew(
     lines = state.read_text("ascii").splitlines(keepends=True)
     assert len(lines) == 3
     if edit is None:
-        state.unlink()
+        state.write_bytes(b"")
     else:
         state.write_text("".join(edit(lines)), "latin-1")
     for path in world.out.rglob("*.json"):
@@ -310,7 +310,7 @@ def test_an_arxiv_id_may_mean_several_papers(world: World) -> None:
     (world.out / RESOLVE).write_bytes(
         canonical({"pith_numbers": [*both, OTHER_PAPER.number, "pith:2024:../..", 1, [], None]})
     )
-    (world.out / STATE_FILE).unlink()
+    (world.out / STATE_FILE).write_bytes(b"")
     world.publish("stated")
     assert world.load(RESOLVE)["pith_numbers"] == both
     world.publish()
@@ -362,12 +362,57 @@ def test_an_interrupt_leaves_whole_files_and_the_next_run_ends_the_work(
 def test_a_file_that_cannot_be_written_is_named(world: World) -> None:
     world.take(RECORD)
     (world.out / "pith" / f"{PAPER.suffix}.json" / "x").mkdir(parents=True)
+    (world.out / STATE_FILE).touch()
     with pytest.raises(OutputError, match=rf"{PAPER.suffix}\.json"):
         world.publish()
-    assert world.files() == {}
+    assert {data for _, data in world.files().values()} == {b""}
     world.out = world.folder / "1.jsonl"
     with pytest.raises(OutputError, match=r"1\.jsonl"):
         world.publish()
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(world: World) -> None:
+    """Such as a key, or the log itself, which a web server would show."""
+    world.take(RECORD)
+    world.out.mkdir()
+    (world.out / "key.pem").write_text("mine")
+    with pytest.raises(OutputError, match="is not empty, and no tree that was published"):
+        world.publish()
+    assert [path.name for path in world.out.iterdir()] == ["key.pem"]
+    (world.out / "key.pem").unlink()
+    os.mkfifo(world.out / STATE_FILE)
+    with pytest.raises(OutputError, match="is no regular file"):
+        world.publish()
+
+
+@pytest.mark.parametrize("inside", [f"pith/{PAPER.suffix}", ".well-known", "api"])
+def test_nothing_is_written_or_removed_behind_a_link(world: World, inside: str) -> None:
+    world.take(RECORD)
+    outside = world.folder / "outside"
+    outside.mkdir()
+    (outside / "state.json").write_text("precious")
+    (world.out / inside).parent.mkdir(parents=True, exist_ok=True)
+    (world.out / inside).symlink_to(outside)
+    (world.out / STATE_FILE).touch()
+    with pytest.raises(OutputError, match="is a link"):
+        world.publish()
+    assert {path.name for path in outside.rglob("*")} == {"state.json"}
+    assert (outside / "state.json").read_text() == "precious"
+
+
+def test_other_alias_rows_of_as_many_are_other_rows(world: World) -> None:
+    """A log that was restored may have the same events and root, and other dates of aliases."""
+    world.take(RECORD, arxiv())
+    world.publish()
+    before = world.files()
+    row = json.loads(json.dumps(arxiv()))
+    row["alias"]["created_at"] = "2020-01-01T00:00:00Z"
+    other = World(world.folder / "other")
+    other.folder.mkdir()
+    other.take(RECORD, row)
+    other.out = world.out
+    assert other.publish().written == 1
+    assert world.files() != before
 
 
 def test_two_do_not_publish_into_one_folder_at_once(world: World) -> None:

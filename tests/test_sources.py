@@ -433,3 +433,24 @@ def test_what_has_no_size_has_no_total(tmp_path: Path) -> None:
     assert total_bytes([tmp_path / "pipe.json"]) is None
     assert total_bytes(["-"]) is None
     assert total_bytes([]) == 0
+
+
+def test_a_last_folder_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives no files, and nothing comes after it."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "e.json").write_bytes(EVENT)
+    real = os.scandir
+
+    def refusing(path: Any) -> Any:
+        if os.fspath(path).endswith("b"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    first, second = read_sources([tmp_path])
+    assert isinstance(first, Piece)
+    assert isinstance(second, Unreadable)
+    assert second.source == str(tmp_path / "b")

@@ -167,4 +167,5 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _usage(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     hint = f"; see `{context.command_path} --help`" if context else ""
-    return f"error: {error.format_message().rstrip('.')}{hint}"
+    message = " ".join(error.format_message().split())  # click's lists have a line for each
+    return f"error: {message.rstrip('.')}{hint}"

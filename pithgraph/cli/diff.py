@@ -73,6 +73,8 @@ def command(
     """
     if pith is not None:
         parse_reference(pith)
+    if os.path.isdir(a) and os.path.isdir(b) and os.path.samefile(a, b):
+        raise click.UsageError(f"{a} and {b} are one folder: name two logs, or a log and a file")
     keyring = load_keyring(keyring_path)
     limits = Limits(max_line, max_document)
     with ExitStack() as open_things:
@@ -86,6 +88,9 @@ def command(
         for ours, theirs in _pairs(*(side.papers(only) for side in sides)):
             told.add(ours, theirs)
     told.say()
+    if told.papers == 0 and code == FINE:
+        say("nothing was compared: neither side has a paper of the other's, or of that name")
+        return FAILED
     return FAILED if told.differing else code
 
 
@@ -233,12 +238,12 @@ class _Told:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        self._papers = 0
+        self.papers = 0
         self.differing = 0
 
     def add(self, ours: _Paper | None, theirs: _Paper | None) -> None:
         """Print what two papers differ in; what is equal is counted."""
-        self._papers += 1
+        self.papers += 1
         if ours is None or theirs is None:
             self._alone(ours, theirs)
         elif ours.state_sha256 != theirs.state_sha256:
@@ -259,7 +264,7 @@ class _Told:
 
     def say(self) -> None:
         """Sum up for a person."""
-        say(f"papers compared: {self._papers}, differing: {self.differing}")
+        say(f"papers compared: {self.papers}, differing: {self.differing}")
 
 
 _PARTS = ("events", "applied", "invalid", "equivocations", "aliases")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -196,6 +198,28 @@ def _edit(
 ) -> None:
     """Replace a keyring file by what `change` makes of it. Raises KeyringError; then the file is as
     it was."""
+    with _alone_beside(path):
+        _replace(path, change, done, as_json, may_be_new=may_be_new)
+
+
+@contextmanager
+def _alone_beside(path: str) -> Iterator[None]:
+    """Of two who change keyrings of one folder at once, the second waits: it would undo what the
+    first does."""
+    try:
+        folder = os.open(os.path.dirname(os.path.realpath(path)), os.O_RDONLY)
+    except OSError as error:
+        raise KeyringError(f"{path}: {error.strerror}") from None
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _replace(
+    path: str, change: Callable[[Value], Value], done: str, as_json: bool, *, may_be_new: bool
+) -> None:
     before: str | None = None
     value: Value = {"keys": []}
     if not may_be_new or os.path.lexists(path):

@@ -103,11 +103,25 @@ def result(path: str | None, *, replaces: str | None = None) -> Iterator[Callabl
                 os.fsync(file.fileno())
             if there:
                 shutil.copymode(place, beside)
-            os.replace(beside, place)
+                os.replace(beside, place)
+            else:
+                _name(beside, place)
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror}") from None
+
+
+def _name(beside: Path, place: Path) -> None:
+    """Give a file its name, if nobody else has taken it meanwhile. Raises OSError."""
+    try:
+        os.link(beside, place)
+    except FileExistsError:
+        raise OutputError(f"{place} was made meanwhile, and is not replaced") from None
+    except OSError:  # a file system without hard links
+        if place.exists():
+            raise OutputError(f"{place} was made meanwhile, and is not replaced") from None
+        os.replace(beside, place)
 
 
 def deliver(

@@ -13,7 +13,7 @@ from pithgraph.cli.progress import PAPERS, Bar
 from pithgraph.log import Log
 from pithgraph.publishing import publish
 from pithgraph.sources import load_keyring
-from pithgraph.validation import Assurance
+from pithgraph.validation import STATED, Assurance
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
 
@@ -90,6 +90,10 @@ def command(
         f"left out without a record that counts: {done.without_record}"
     )
     say(f"computed with keyring {keyring.sha256}, assurance {assurance}")
+    if done.without_record and assurance != STATED:
+        say(
+            "unsigned rows, as of published records and states, count under --assurance stated only"
+        )
     return FINE
 
 

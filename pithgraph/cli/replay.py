@@ -67,7 +67,8 @@ def command(
         log_path = None
     if bool(paths) == bool(log_path):
         raise click.UsageError(
-            "give PATHs or --log, and not both: `pithgraph ingest` appends to a log"
+            "give files to replay, or --log for a log, and not both (--paper for one paper of it; "
+            "`pithgraph ingest` appends to a log)"
         )
     if as_of is not None:
         check_time(as_of)

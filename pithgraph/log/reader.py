@@ -26,6 +26,7 @@ from pithgraph.log.snapshot import Snapshot
 from pithgraph.ordinary import EventClass
 
 DATA_FILE: Final = "data.mdb"
+READER_FILE: Final = "lock.mdb"  # LMDB's own, with a line for each reader
 # Addresses, no memory: more than a log will take. A reader whose map a writer elsewhere outgrows
 # must change it, which ends the views that its other threads hold.
 _MAP_BYTES: Final = 2**40
@@ -75,7 +76,12 @@ def lmdb_errors(path: Path) -> Iterator[None]:
                 "again; what was stored before is kept"
             ) from None
         # Such as a log that is closed, or open twice in one process.
-        raise LogError(f"{path}: {str(error).rstrip('.')}") from None
+        text = str(error).removeprefix(f"{path}: ").rstrip(".")
+        if text == os.strerror(errno.EACCES):
+            text += (
+                f": to be noted, a reader must be able to write {READER_FILE} in the log's folder"
+            )
+        raise LogError(f"{path}: {text}") from None
     except _WRONG_VALUES as error:
         raise LogError(
             f"{path}: a stored row is damaged: {error}. Restore the log from a backup."

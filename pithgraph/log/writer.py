@@ -30,6 +30,7 @@ from pithgraph.log.pages import lengthen
 from pithgraph.log.reader import (
     DATA_FILE,
     MAX_READERS,
+    READER_FILE,
     Log,
     check_whole,
     identity,
@@ -38,7 +39,6 @@ from pithgraph.log.reader import (
 from pithgraph.merge import State
 
 LOCK_FILE: Final = "writer.lock"
-READER_FILE: Final = "lock.mdb"  # LMDB's own, with a line for each reader
 # Where a repair makes the new log; what a killed one left, the next removes.
 REPAIR_FOLDER: Final = "repair.tmp"
 _FIRST_MAP_BYTES: Final = 64 * 1024 * 1024
