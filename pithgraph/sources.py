@@ -289,6 +289,10 @@ def _files(name: str) -> Iterator[str | Unreadable]:
         yield name
         return
 
+    if os.path.isfile(os.path.join(name, "data.mdb")):
+        detail = "the folder is a log, which --log names; `pithgraph export` makes a file of it"
+        yield Unreadable(shown_path(name), None, "unreadable", detail)
+        return
     problems: list[OSError] = []
     for folder, folders, files in os.walk(name, onerror=problems.append):
         folders.sort()

@@ -620,3 +620,15 @@ def test_output_that_finds_no_room_is_told(published: Path) -> None:
         )
     assert done.returncode == 3
     assert done.stderr == "error: standard output: No space left on device\n"
+
+
+def test_a_log_among_the_paths_is_pointed_out(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Who forgets --log would see a run of nothing that went well."""
+    log = tmp_path / "log"
+    run("ingest", "--log", log, os.devnull)
+    for verb in (("replay", log), ("audit", log), ("ingest", "--log", tmp_path / "other", log)):
+        done = run(*verb)
+        assert (done.code, "the folder is a log, which --log names" in done.out + done.err) == (
+            3,
+            True,
+        )

@@ -363,6 +363,16 @@ def test_junk_that_copies_the_id_keeps_nobody_from_signing(run: Any, world: Worl
     assert "at position 1" in run(*verb, "--append").out
 
 
+def test_a_slip_in_a_number_makes_no_paper(run: Any, world: World) -> None:
+    log = world.holds(signed_event("record_created"))
+    slip = PAPER.number[:-1] + ("A" if PAPER.number[-1] != "A" else "B")
+    for kind, code in (("correction", 2), ("mirror_hint", 2)):
+        verb = ["sign", kind, slip, *world.sign(kind, *options_of(kind), *log)[3:]]
+        done = run(*verb, "--append")
+        assert (done.code, f"nearest: {PAPER.number}" in done.err) == (code, True)
+        assert "is it the right number?" in run(*verb).err  # it goes into no log
+
+
 def test_a_writer_in_between_is_seen(
     run: Any, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ from pithgraph.identifiers import (
 )
 from pithgraph.keyring import Keyring
 from pithgraph.keys import public_bytes
-from pithgraph.kinds import KINDS
+from pithgraph.kinds import KINDS, RECORD_CREATED
 from pithgraph.log import Log, LogWriter
 from pithgraph.outline import EVENT_ID
 from pithgraph.replaying import find_paper
@@ -198,7 +198,7 @@ def _sign(event_type: str, pith: str, texts: dict[str, str], parts: _Parts) -> i
     _check_usage(event_type, texts, parts)
     with ExitStack() as stack:
         log = None if parts.log_path is None else stack.enter_context(Log.open(parts.log_path))
-        paper = _paper(pith, log)
+        paper = _paper(pith, log, may_be_new=not parts.append or event_type == RECORD_CREATED)
         keyring = load_keyring(parts.keyring_path)
         event = _event(event_type, paper, texts, parts, keyring, log)
         check_new_event(event, keyring=keyring, log=log)
@@ -246,8 +246,12 @@ def _check_usage(event_type: str, texts: dict[str, str], parts: _Parts) -> None:
         raise IdentifierError(f"{previous!r} is no event_id (sha256: and 64 hex digits)")
 
 
-def _paper(pith: str, log: Log | None) -> PithNumber:
+def _paper(pith: str, log: Log | None, *, may_be_new: bool) -> PithNumber:
+    """The paper that is meant. Of a log into which the event goes it must be one, unless the event
+    is what makes it one: a slip in a number would make another paper for good."""
     reference = parse_reference(pith)
+    if log is not None and not may_be_new:
+        return find_paper(log, pith)
     if reference.year is not None and len(reference.prefix) == SUFFIX_LENGTH:
         paper = PithNumber(reference.year, reference.prefix)
         if log is not None:
