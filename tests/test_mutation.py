@@ -19,7 +19,7 @@ THROUGH_THE_LOG = "tests/test_cases.py::test_through_the_log_reopened_at_every_b
 TESTS: dict[str, tuple[str, ...]] = {
     "validation": (
         *(MERGED, "tests/test_preparing.py", "tests/test_events.py", "tests/test_audit.py"),
-        *("tests/test_ordinary.py", "tests/test_merge.py"),
+        *("tests/test_ordinary.py", "tests/test_merge.py", "tests/test_attacks_keys.py"),
     ),
     "kinds": (MERGED, "tests/test_events.py"),
     "resolution": (
