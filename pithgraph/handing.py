@@ -115,7 +115,8 @@ def make_record(
     stated = "" if assurance != VERIFIED else "; unsigned rows count under --assurance stated only"
     raise HandingError(
         f"no record_created about {paper} counts under this keyring, assurance {assurance}, so "
-        f"there is no record{stated}"
+        f"there is no record{stated}. A keyring of your own needs the registry's key, too: "
+        "`pithgraph keyring add`"
     )
 
 

@@ -430,6 +430,8 @@ def test_a_bad_keyring_is_named(run, tmp_path: Path, published: Path) -> None:  
 
 def test_unknown_words_are_wrong_usage(run) -> None:  # type: ignore[no-untyped-def]
     assert run("frobnicate").code == 2
+    done = run("adit", "x")
+    assert (done.code, "did you mean audit?" in done.err) == (2, True)
     assert run("replay", "--frobnicate").code == 2
     assert run("ingest", "x.json").code == 2
 

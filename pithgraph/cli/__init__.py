@@ -81,6 +81,18 @@ class _Verbs(click.Group):
         command: click.Command = import_module(_module_of(name)).command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """With what may have been meant, where there is no such verb."""
+        from difflib import get_close_matches  # loaded by who errs alone
+
+        name = args[0]
+        near = [] if name in _VERBS else get_close_matches(name, _VERBS)
+        if near:
+            raise click.UsageError(f"No such command {name!r} (did you mean {near[0]}?)", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Each with all of the sentence that its own help begins with."""
         rows = []
