@@ -382,7 +382,8 @@ def test_hostile_text_is_refused_quickly(text: bytes) -> None:
     begun = time.process_time()
     with pytest.raises(DecodeError):
         decode(text)
-    assert time.process_time() - begun < 2.0
+    # Where each character looked at all before it, this would take minutes.
+    assert time.process_time() - begun < 20
 
 
 def at_depth_of_stack(frames: int, call: Callable[[], Any]) -> Any:
