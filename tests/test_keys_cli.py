@@ -3,6 +3,7 @@ keyring is changed by its rules alone, or stays as it was."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -378,3 +379,20 @@ def test_two_changes_at_once_are_both_made(tmp_path: Path, key: Path) -> None:
     assert [process.wait() for process in started] == [0] * len(names)
     rows = json.loads(path.read_bytes())["keys"]
     assert {row["key_id"] for row in rows if row.get("revoked")} >= set(names)
+
+
+def test_a_change_waits_for_another_in_the_same_folder(tmp_path: Path) -> None:
+    path = tmp_path / "ring.json"
+    path.write_bytes(canonical(keyring_value()))
+    before = path.read_bytes()
+    name = keyring_value()["keys"][0]["key_id"]
+    held = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    command = [sys.executable, "-m", "pithgraph", "keyring", "revoke", str(path), name]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(3)
+        assert path.read_bytes() == before
+        os.close(held)
+        assert process.wait(60) == 0
+    assert path.read_bytes() != before
