@@ -76,12 +76,12 @@ def _file(lines: list[bytes], folder: Path) -> Path:
     return path
 
 
-def _pithgraph_ingest(lines: list[bytes], kept: Path) -> Work:
+def _pithgraph_ingest(lines: list[bytes], kept: Path, workers: int = 0) -> Work:
     path, keyring = _file(lines, kept), _keyring()
 
     def work(folder: Path) -> int:
         with LogWriter.open(folder / "log") as log:
-            return ingest(log, [path], keyring=keyring).appended
+            return ingest(log, [path], keyring=keyring, workers=workers).appended
 
     return work
 
@@ -307,12 +307,19 @@ def _eventsourcing_replay(lines: list[bytes], kept: Path) -> Work:
 # --- the table -------------------------------------------------------------------------------
 
 INGEST, JUDGE, REPLAY = "pithgraph ingest", "pithgraph verdicts", "pithgraph replay"
+# Beside `INGEST`: all its peers work in one process, and so their first ratio is to that.
+INGEST_2: Final = "pithgraph ingest x2"
 
 PEERS: Final = (
     Peer(
         INGEST, "", "pithgraph", INGEST,
         "decode, canonicalize, verify event and receipt, judge, append to LMDB",
         _pithgraph_ingest,
+    ),
+    Peer(
+        INGEST_2, "", "pithgraph", INGEST,
+        "the same with two workers, their start included",
+        functools.partial(_pithgraph_ingest, workers=2),
     ),
     Peer(
         "sqlite3", "", "sqlite3", INGEST,
@@ -410,17 +417,19 @@ def _table(rows: list[Json]) -> list[str]:
     median = {
         row["peer"]: statistics.median(row["us_per_event"]) for row in rows if "version" in row
     }
-    text = [f"{'peer':32}{'events':>8}{'median':>10}{'min':>10}{'max':>10}{'ratio':>8}  what"]
+    heads = f"{'events':>8}{'median':>10}{'min':>10}{'max':>10}{'ratio':>8}{'of x2':>8}"
+    text = [f"{'peer':32}{heads}  what"]
     for row in rows:
         if "skipped" in row:
             text.append(f"{row['peer']:32}skipped: {row['skipped']}")
             continue
         name, times = row["peer"], row["us_per_event"]
         ratio = median[name] / median[row["against"]]
+        of_two = f"{median[name] / median[INGEST_2]:.2f}" if row["against"] == INGEST else ""
         label = f"{name} {row['version']}"
         text.append(
             f"{label:32}{row['events']:8}{median[name]:10.1f}{min(times):10.1f}{max(times):10.1f}"
-            f"{ratio:8.2f}  {row['what']}"
+            f"{ratio:8.2f}{of_two:>8}  {row['what']}"
         )
     return text
 
@@ -437,7 +446,8 @@ def command(events: int, repeat: int, json_path: str | None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         rows = measure(events, repeat, Path(scratch))
     click.echo(
-        f"µs an event over {repeat} repeats; ratio of medians to the row of pithgraph above. "
+        f"µs an event over {repeat} repeats; ratio of medians to the row of pithgraph above, "
+        "and to its ingest with two workers. "
         f"Python {platform.python_version()}; pithgraph verifies with {backend()}."
     )
     click.echo("\n".join(_table(rows)))
