@@ -341,7 +341,8 @@ def test_a_full_stack_is_no_fault_of_the_value() -> None:
         except RecursionError:
             outcomes.add(b"no stack left")
     assert outcomes <= {b"[" * 60 + b"1" + b"]" * 60, b"no stack left"}
-    for _ in range(5 * sys.getrecursionlimit()):
+    # More than any Python's own encoder goes down: from 3.12 on it has a limit of its own.
+    for _ in range(200_000):
         value = [value]
     with pytest.raises(EncodeError, match="too deep"):
         encode(value)
