@@ -3,11 +3,8 @@
 What lives here: which papers changed since the tree was last published, and where each file lies.
 What must not: what stands in them (`outgoing`, `pages`).
 
-A file of the tree's own, STATE_FILE, says of which log and under which circumstances the tree is:
-its first line a head, then a line for each SUFFIX, in their order, with how many events and alias
-rows the log held. It is read beside the log's papers, which come in the same order, and written
-anew as they pass, so that nothing grows with the log. Where it is absent, damaged or of other
-circumstances, all papers are written.
+STATE_FILE says of which log and under which circumstances the tree is (`tree_state`). Where it is
+absent, damaged or of other circumstances, all papers are written.
 
 Names of files come from Pith Numbers, and from arXiv ids of the two forms there are.
 """
@@ -45,6 +42,7 @@ from pithgraph.outgoing import (
 )
 from pithgraph.pages import page
 from pithgraph.sources import load_keyring
+from pithgraph.tree_state import STATE_FILE, TREE_FORMAT, Line, lines, opened, side_by_side
 from pithgraph.trees import (
     alone_in,
     and_newline,
@@ -56,9 +54,6 @@ from pithgraph.trees import (
     write_pieces,
 )
 from pithgraph.validation import VERIFIED, Assurance, check_assurance
-
-STATE_FILE: Final = ".pithgraph-published"
-TREE_FORMAT: Final = 1
 
 RECORD: Final = "pith/{suffix}.json"
 PAGE: Final = "pith/{suffix}/index.html"
@@ -73,7 +68,7 @@ MANIFEST: Final = "pith-mirrors.json"
 
 # The forms of arXiv ids; another is a file's name nowhere.
 _ARXIV: Final = re.compile(r"[0-9]{4}\.[0-9]{4,5}|[a-z]+(?:-[a-z]+)?(?:\.[A-Z]{2})?/[0-9]{7}")
-_LINE: Final = re.compile(r"([A-Z2-7]{26}) ([0-9]{1,19}) ([0-9]{1,19}) ([01])\n")
+
 
 _LONGEST_HEAD: Final = 2**20
 
@@ -161,19 +156,6 @@ def _own(folder: Path) -> Iterator[None]:
     yield
 
 
-class _Line(NamedTuple):
-    """What a tree was made of: of all papers of a SUFFIX together, since a URL has no year.
-    `aliases` is a number that stands for the rows, 0 for none."""
-
-    suffix: str
-    events: int
-    aliases: int
-    published: bool
-
-    def __str__(self) -> str:
-        return f"{self.suffix} {self.events} {self.aliases} {self.published:d}\n"
-
-
 class _Tree:
     """The tree of one log at one moment."""
 
@@ -214,11 +196,11 @@ class _Tree:
         head = head | {"position": size, "root": self._snapshot.root().hex()}
         papers = written = without = withdrawn = looked = 0
         with ExitStack() as stack:
-            old = stack.enter_context(_opened(self._state))
+            old = stack.enter_context(opened(self._state))
             new = stack.enter_context(beside.open("w", encoding="ascii"))
             new.write(json.dumps(head) + "\n")
             same = self._is_same(head, old)
-            for group, before in _side_by_side(self._groups(), _lines(old)):
+            for group, before in side_by_side(self._groups(), lines(old)):
                 if group is None:
                     assert before is not None
                     withdrawn += self._withdraw(before.suffix)
@@ -255,7 +237,7 @@ class _Tree:
         except (DecodeError, AttributeError, KeyError, TypeError):
             return False
 
-    def _groups(self) -> Iterator[tuple[_Line, list[PithNumber]]]:
+    def _groups(self) -> Iterator[tuple[Line, list[PithNumber]]]:
         """The papers of each SUFFIX, in their order. Who writes another year before a published
         SUFFIX makes a paper, though none that can have a record."""
         rows = self._snapshot.rows(b"papers")
@@ -274,7 +256,7 @@ class _Tree:
                 events += counters.events
                 if counters.aliases:
                     aliases ^= self._number_of_aliases(years[-1])
-            yield _Line(suffix.decode("ascii"), events, aliases, published=False), years
+            yield Line(suffix.decode("ascii"), events, aliases, published=False), years
 
     def _number_of_aliases(self, paper: PithNumber) -> int:
         """60 bits of a digest of a paper's alias rows, which the log's tree does not cover."""
@@ -305,9 +287,14 @@ class _Tree:
         state = known.state.canonical
         write_pieces([self._place(STATE, paper.suffix)], each([state, b"\n"]))
         write_pieces([self._place(PAGE, paper.suffix)], each([page(known, paper, record)]))
-        aliases = known.document["current"]["source_aliases"]
-        for arxiv in (row["alias_value"] for row in aliases if row["alias_kind"] == "arxiv"):
-            self._resolve(arxiv, paper)
+        current = known.document["current"]
+        has = {(row["alias_kind"], row["alias_value"]) for row in current["source_aliases"]}
+        for kind, value in derive_aliases(paper, current["canonical_record"]):
+            if kind == "arxiv":
+                # A log that was restored may have lost the row that it had before.
+                self._resolve(
+                    value, *((paper, None) if (kind, value) in has else (None, paper.suffix))
+                )
 
     def _withdraw(self, suffix: str) -> bool:
         """Take away the files of a SUFFIX. Gives whether there were any."""
@@ -321,6 +308,7 @@ class _Tree:
                 self._resolve(value, without=suffix)
         for pattern in sorted(_OF_PAPER, key=lambda pattern: pattern == STATE):
             place = self._place(pattern, suffix)
+            place_beside(place).unlink(missing_ok=True)
             with suppress(FileNotFoundError):
                 place.unlink()
                 found = True
@@ -360,43 +348,3 @@ class _Tree:
         place = self.folder / pattern.format(suffix=suffix)
         check_place(self.folder, place)
         return place
-
-
-def _side_by_side(
-    groups: Iterator[tuple[_Line, list[PithNumber]]], before: Iterator[_Line]
-) -> Iterator[tuple[tuple[_Line, list[PithNumber]] | None, _Line | None]]:
-    """What the log holds beside what the tree was made of, by SUFFIX; None for what is not there
-    on one side."""
-    line = next(before, None)
-    for group in groups:
-        suffix = group[0].suffix
-        while line is not None and line.suffix < suffix:
-            yield None, line
-            line = next(before, None)
-        if line is not None and line.suffix == suffix:
-            yield group, line
-            line = next(before, None)
-        else:
-            yield group, None
-    while line is not None:
-        yield None, line
-        line = next(before, None)
-
-
-def _lines(old: TextIO) -> Iterator[_Line]:
-    """The lines of an old STATE_FILE as far as they are good, and ascend."""
-    last = ""
-    for text in iter(partial(old.readline, 100), ""):
-        found = _LINE.fullmatch(text)
-        if found is None or found[1] <= last:
-            return
-        last = found[1]
-        yield _Line(last, int(found[2]), int(found[3]), found[4] == "1")
-
-
-def _opened(state: Path) -> TextIO:
-    """An old STATE_FILE; one that is absent is read as an empty one."""
-    try:
-        return state.open(encoding="ascii", errors="replace")
-    except FileNotFoundError:
-        return open(os.devnull, encoding="ascii")

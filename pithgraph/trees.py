@@ -74,17 +74,19 @@ def write_pieces(places: Sequence[Path], pieces: Pieces) -> None:
 
 
 def _created(place: Path) -> BinaryIO:
-    """A new file, and its folders where they are not there."""
+    """A new file, and its folders where they are not there. A link is not followed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return place.open("wb")
+        return os.fdopen(os.open(place, flags, 0o666), "wb")
     except FileNotFoundError:
         place.parent.mkdir(parents=True, exist_ok=True)
-        return place.open("wb")
+        return os.fdopen(os.open(place, flags, 0o666), "wb")
 
 
 def place_beside(place: Path) -> Path:
-    """Where a file is written before it takes its place."""
-    return place.with_name(f".{place.name}.{os.getpid()}.partial")
+    """Where a file is written before it takes its place. Of a process that was killed the next one,
+    which writes what that did not record, writes into the same."""
+    return place.with_name(f".{place.name}.partial")
 
 
 def each(pieces: Iterable[bytes]) -> Pieces:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -125,17 +126,20 @@ def test_the_documents_pass_the_audit_and_their_links_lead_to_files(world: World
     world.take(*others, snapshot, arxiv())
     world.publish()
     audited = {}
-    for name in (*of_paper(PAPER), "pith-mirrors.json", "pith-signing-key.json"):
-        if name.endswith(".json") and not name.startswith("api/"):
+    for name in world.files():
+        if name.endswith(".json"):
             found = audit_bytes((world.out / name).read_bytes(), KEYRING)
             assert [one for one in found.findings if one.status == "fail"] == [], name
             audited[name] = found.document
     assert sorted(audited.values()) == [
         "keyring",
+        "paper_events",
+        "paper_graph",
         "pith_mirror_manifest",
         "pith_number_record",
         *("pith_open_graph_bundle", "pith_open_graph_bundle"),
         "pith_open_graph_state",
+        "resolve",
     ]
     record = world.load(f"pith/{PAPER.suffix}.json")
     links = [*record["links"].values(), *record["agent_actions"].values()]
@@ -359,6 +363,54 @@ def test_an_interrupt_leaves_whole_files_and_the_next_run_ends_the_work(
     assert {name: data for name, (_, data) in world.files().items()} == good
 
 
+@pytest.mark.parametrize("count", [1, 4, 9])
+def test_what_a_killed_process_left_is_gone_after_the_next(world: World, count: int) -> None:
+    world.take(RECORD, OTHER_RECORD)
+    child = os.fork()
+    if not child:
+        left = [count]
+
+        def replace(one: Any, other: Any) -> None:
+            left[0] -= 1
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            os.rename(one, other)
+
+        os.replace = replace  # type: ignore[assignment]
+        try:
+            world.publish()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    partial = {name for name in world.files() if name.endswith(".partial")}
+    assert partial
+    assert world.publish() == Published(2, 2, 0, 0, 2)
+    assert world.files().keys() == of_paper(PAPER) | of_paper(OTHER_PAPER) | OF_ALL
+
+
+def test_what_a_killed_process_left_is_withdrawn_with_its_paper(world: World) -> None:
+    unsigned = {name: RECORD[name] for name in RECORD if name != "signature"}
+    world.take(unsigned)
+    world.publish("stated")
+    (world.out / "pith" / PAPER.suffix / ".index.html.partial").write_text("half")
+    assert world.publish() == Published(0, 0, 1, 1, 1)
+    assert world.files().keys() == OF_ALL
+
+
+def test_nothing_is_written_through_a_link_in_place_of_a_file_to_be(world: World) -> None:
+    world.take(RECORD)
+    precious = world.folder / "precious"
+    precious.write_text("mine")
+    place = world.out / "pith" / f".{PAPER.suffix}.json.partial"
+    place.parent.mkdir(parents=True)
+    place.symlink_to(precious)
+    (world.out / STATE_FILE).touch()
+    with pytest.raises(OutputError, match=r"\.partial"):
+        world.publish()
+    assert precious.read_text() == "mine"
+
+
 def test_a_file_that_cannot_be_written_is_named(world: World) -> None:
     world.take(RECORD)
     (world.out / "pith" / f"{PAPER.suffix}.json" / "x").mkdir(parents=True)
@@ -398,6 +450,34 @@ def test_nothing_is_written_or_removed_behind_a_link(world: World, inside: str) 
         world.publish()
     assert {path.name for path in outside.rglob("*")} == {"state.json"}
     assert (outside / "state.json").read_text() == "precious"
+
+
+def test_an_alias_row_that_a_restored_log_has_not_resolves_no_more(world: World) -> None:
+    world.take(RECORD, arxiv())
+    world.publish()
+    assert RESOLVE in world.files()
+    other = World(world.folder / "other")
+    other.folder.mkdir()
+    other.take(RECORD)
+    other.out = world.out
+    assert other.publish() == Published(1, 1, 0, 0, 1)
+    assert world.files().keys() == of_paper(PAPER) | OF_ALL
+
+
+def test_a_log_made_of_the_bundles_of_a_tree_gives_the_same_tree(world: World) -> None:
+    """`pithgraph ingest OUT/.well-known`: bundles alone, since records and states would bring
+    unsigned rows beside the events."""
+    world.take(RECORD, OTHER_RECORD, arxiv(), *(signed_event(created_at=at(n)) for n in (3, 4)))
+    world.publish()
+    other = World(world.folder / "other")
+    other.folder.mkdir()
+    with LogWriter.open(other.folder / "log") as log:
+        assert ingest(log, [world.out / ".well-known"], keyring=KEYRING).refused == 0
+    other.publish()
+    expected = {name: data for name, (_, data) in world.files().items() if name != STATE_FILE}
+    assert {
+        name: data for name, (_, data) in other.files().items() if name != STATE_FILE
+    } == expected
 
 
 def test_other_alias_rows_of_as_many_are_other_rows(world: World) -> None:
