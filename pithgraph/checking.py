@@ -172,6 +172,9 @@ class Check:
         # was stored of them is never asked.
         asked = event.view is not None and (stored.receipt is None) == (fresh.receipt is None)
         again = establish(event, self._keyring, stored) if asked else stored
+        if again.payload_fault is not None and fresh.payload_fault is not None:
+            # Its words are those of the version that took the event in; that there is one counts.
+            again = msgspec.structs.replace(again, payload_fault=fresh.payload_fault)
         if again == fresh:
             return
         if _without_foreign_trials(again, self._keyring) == fresh:

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 import msgspec
 from msgspec import Struct, UnsetType
 
+from pithgraph.documents import told
 from pithgraph.errors import SigningRefused
 from pithgraph.kinds import AUTHOR, KINDS, RECORD_CREATED
 from pithgraph.outline import EVENT_ID
@@ -167,7 +168,7 @@ def read_field(field: Field, text: str) -> Any:
     try:
         return msgspec.convert(text, field.type)
     except msgspec.ValidationError as error:
-        raise refusal("invalid_payload", f"{field.path}: {error}") from None
+        raise refusal("invalid_payload", f"{field.path}: {told(error)}") from None
 
 
 def payload_of(event_type: str, values: Mapping[str, Any], target: str) -> dict[str, Any]:

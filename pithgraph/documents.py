@@ -7,7 +7,7 @@ members are never lost; `Document.value` and canonical bytes keep everything.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -21,6 +21,26 @@ EventId = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 FullPithNumber = Annotated[str, Meta(pattern=r"^pith:[0-9]{4}:[A-Z2-7]{26}\Z")]
 # 64 bytes: 85 free characters, one whose four unused bits are zero, two of padding.
 SignatureBase64 = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{85}[AQgw]==\Z")]
+
+# How msgspec says that a string has another form, and how a person says it.
+_FORMS: Final = {
+    f"`str` matching regex {get_args(form)[1].pattern!r}": f"`str` of {words}"
+    for form, words in (
+        (Sha256, "64 hex digits (0-9, a-f)"),
+        (EventId, "`sha256:` and 64 hex digits (0-9, a-f)"),
+        (FullPithNumber, "a full Pith Number, `pith:`, year, `:` and 26 characters (A-Z, 2-7)"),
+        (SignatureBase64, "64 bytes in base64"),
+    )
+}
+
+
+def told(error: Exception) -> str:
+    """What is wrong with a value of another shape: msgspec's sentence without patterns."""
+    text = str(error)
+    for pattern, words in _FORMS.items():
+        text = text.replace(pattern, words)
+    return text
+
 
 # --- events (SPEC §5) ------------------------------------------------------------------------
 
@@ -195,6 +215,34 @@ class AliasDocument(Struct, frozen=True):
     source_aliases: list[Any]
 
 
+class EventsDocument(Struct, frozen=True):
+    """A paper's applied events in a published tree (ours)."""
+
+    pith_number: str
+    merge_version: str
+    keyring_sha256: Sha256
+    assurance: Literal["verified", "stated"]
+    state_sha256: Sha256
+    events: list[Any]
+
+
+class GraphDocument(Struct, frozen=True):
+    """A paper's newest graph snapshot in a published tree (ours); all null where there is none."""
+
+    pith_number: str
+    event_id: EventId | None
+    created_at: str | None
+    graph_snapshot: dict[str, Any] | None
+
+
+class ResolveDocument(Struct, frozen=True):
+    """Which papers an arXiv id may mean, in a published tree (ours)."""
+
+    alias_kind: str
+    alias_value: str
+    pith_numbers: Annotated[list[str], Meta(min_length=1)]
+
+
 class PublishedKey(Struct, frozen=True):
     """`public_key` of a mirror in a manifest."""
 
@@ -287,9 +335,20 @@ _TYPES: Final = (
 EVENT: Final = "event"
 ALIAS: Final = "alias"
 ALIASES: Final = "aliases"
+EVENTS: Final = "paper_events"
+GRAPH: Final = "paper_graph"
+RESOLVE: Final = "resolve"
 KEYRING: Final = "keyring"
 LIST: Final = "list"
 PROOF, CONSISTENCY_PROOF, BUNDLE, STATE, RECORD, MANIFEST = (name for _, name in _TYPES)
+
+# (members that a document has, what it is called): what states no type of its own.
+_BY_MEMBERS: Final = (
+    (("pith_number", "source_aliases"), ALIASES),
+    (("pith_number", "state_sha256", "events"), EVENTS),
+    (("pith_number", "event_id", "graph_snapshot"), GRAPH),
+    (("alias_kind", "pith_numbers"), RESOLVE),
+)
 
 # What is a text and no JSON: `checkpoints.text_document` tells these.
 CHECKPOINT: Final = "checkpoint"
@@ -324,8 +383,9 @@ def classify(value: Any) -> Document:
             return Document(name, value)
     if isinstance(value.get("keys"), list):
         return Document(KEYRING, value)
-    if "pith_number" in value and "source_aliases" in value:
-        return Document(ALIASES, value)
+    for members, name in _BY_MEMBERS:
+        if all(member in value for member in members):
+            return Document(name, value)
     if "event_type" in value:
         raise Refused("no_subject", "the event has no subject_pith_number")
     raise Refused("unknown_document", "members: " + ", ".join(sorted(map(repr, value))[:8])[:200])
@@ -339,4 +399,4 @@ def view(value: Any, shape: type[Shape]) -> Shape:
     try:
         return msgspec.convert(value, shape)
     except (msgspec.ValidationError, UnicodeError) as error:
-        raise Refused("wrong_shape", str(error)) from None
+        raise Refused("wrong_shape", told(error)) from None

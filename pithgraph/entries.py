@@ -220,12 +220,14 @@ def _alias_line(
     yield _alias(f"{where}alias", row, row.get("pith_number") if isinstance(row, dict) else None)
 
 
-def _proof(where: str, value: dict[str, Any], encode: Encode, _: Keyring | None) -> Iterator[Entry]:
+def _events_alone(
+    where: str, value: dict[str, Any], encode: Encode, _: Keyring | None
+) -> Iterator[Entry]:
     yield from _events(where, value, encode)
 
 
 def _events(where: str, value: dict[str, Any], encode: Encode) -> Iterator[Entry]:
-    """The `events` of a bundle, a proof or a record, each on its own."""
+    """The `events` of a document, each on its own."""
     events = value.get("events")
     if not isinstance(events, list):
         yield _refused(f"{where}events", Refused("wrong_shape", "events is no list"), events)
@@ -288,5 +290,6 @@ _TAKE_APART: Final[dict[str, Callable[[str, Any, Encode, Keyring | None], Iterat
     documents.RECORD: _record,
     documents.ALIASES: _alias_document,
     documents.ALIAS: _alias_line,
-    documents.PROOF: _proof,
+    documents.PROOF: _events_alone,
+    documents.EVENTS: _events_alone,
 }

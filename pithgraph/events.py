@@ -25,7 +25,7 @@ from pithgraph.canonical import (
     encode_string,
     read,
 )
-from pithgraph.documents import EventView, Signer
+from pithgraph.documents import EventView, Signer, told
 from pithgraph.errors import DecodeError, EncodeError, IdentifierError, Refused
 from pithgraph.identifiers import is_timestamp, parse_pith_number
 from pithgraph.outline import EVENT_ID, Outline, outline
@@ -75,7 +75,7 @@ class Event:
         try:
             self.view = _well_formed(canonical)
         except msgspec.ValidationError as error:
-            self.malformed = str(error)
+            self.malformed = told(error)
 
     @classmethod
     def from_value(cls, value: Any) -> Event:

@@ -116,7 +116,7 @@ def make_record(
     raise HandingError(
         f"no record_created about {paper} counts under this keyring, assurance {assurance}, so "
         f"there is no record{stated}. A keyring of your own needs the registry's key, too: "
-        "`pithgraph keyring add`"
+        "`pithgraph keyring add FILE --shipped`"
     )
 
 

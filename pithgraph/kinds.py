@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from pithgraph.documents import EventView, FullPithNumber, Receipt, Sha256, Signer
+from pithgraph.documents import EventView, FullPithNumber, Receipt, Sha256, Signer, told
 from pithgraph.identifiers import is_suffix_of, parse_pith_number, suffix_of, year_of
 from pithgraph.keyring import REGISTRY
 
@@ -128,7 +128,7 @@ def _record_created(payload: RecordCreated, event: EventView, _: Signer) -> str 
     try:
         parts = _RECORD.decode(record)
     except msgspec.ValidationError as error:
-        return f"canonical_record: {error}"
+        return f"canonical_record: {told(error)}"
     # The payload is canonical, so its members are: no bytes are made again.
     computed = hashlib.sha256(record)
     if computed.hexdigest() != payload.canonical_sha256:
@@ -284,6 +284,6 @@ def read_payload(kind: Kind, event: EventView, signer: Signer) -> tuple[Any, str
     try:
         payload = _DECODERS[kind.payload].decode(event.payload)
     except msgspec.ValidationError as error:
-        return None, str(error)[:_FAULT_LENGTH]
+        return None, told(error)[:_FAULT_LENGTH]
     fault = kind.agrees(payload, event, signer)
     return (None, fault[:_FAULT_LENGTH]) if fault else (payload, None)

@@ -234,6 +234,8 @@ def _dispatch(value: object, keyring: Json, events: list[Json], aliases: list[Al
         pass  # manifests and keyrings are audited only
     elif "pith_number" in value and "source_aliases" in value:
         _take_aliases(value["pith_number"], value["source_aliases"], aliases)
+    elif all(name in value for name in ("pith_number", "state_sha256", "events")):
+        _take_events(value["events"], events)
 
 
 def _list(value: object) -> list[Any]:

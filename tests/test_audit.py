@@ -731,6 +731,67 @@ def test_an_alias_document(member: str, new: Any, check: str, status: str) -> No
     assert check in statuses(audit_value(changed(ALIASES, member, new), KEYRING), status)
 
 
+SHOWN_EVENTS = {
+    "pith_number": PAPER.number,
+    "merge_version": "pith-open-graph-merge-v1",
+    "keyring_sha256": KEYRING.sha256,
+    "assurance": "verified",
+    "state_sha256": "0" * 64,
+    "events": EVENTS,
+}
+SHOWN_GRAPH = {
+    "pith_number": PAPER.number,
+    "event_id": signing.some_id("x"),
+    "created_at": at(1),
+    "verdict_id": None,
+    "graph_snapshot": {"claims": {"count": 0, "items": [], "snapshot_sha256": EMPTY}},
+}
+NO_GRAPH = SHOWN_GRAPH | {"event_id": None, "created_at": None, "graph_snapshot": None}
+RESOLVED = {
+    "alias_kind": "arxiv",
+    "alias_value": "2401.00001",
+    "pith_numbers": [PAPER.number, signing.OTHER_PAPER.number],
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "member", "new", "check", "status"),
+    [
+        (SHOWN_EVENTS, "more", 1, "state_sha256", "unconfirmed"),
+        (SHOWN_EVENTS, "more", 1, "keyring", "pass"),
+        (SHOWN_EVENTS, "events", {}, "shape", "fail"),
+        (SHOWN_EVENTS, "assurance", "sworn", "shape", "fail"),
+        (SHOWN_EVENTS, "state_sha256", "0" * 63, "shape", "fail"),
+        (SHOWN_EVENTS, "pith_number", "pith:1", "pith_number", "fail"),
+        (SHOWN_EVENTS, "pith_number", signing.OTHER_PAPER.number, "events[0]", "fail"),
+        (SHOWN_EVENTS, "merge_version", "v2", "merge_version", "fail"),
+        (SHOWN_EVENTS, "keyring_sha256", "0" * 64, "keyring", "unconfirmed"),
+        (SHOWN_EVENTS, "events", [changed(CREATED, "created_at", at(7))], "events[0]",
+         "unconfirmed"),
+        (SHOWN_EVENTS, "events", [changed(EVENTS[0], "target", "x")], "events[0]", "fail"),
+        (SHOWN_EVENTS, "events", SAID_TWICE, "equivocations[0]", "unconfirmed"),
+        (SHOWN_GRAPH, "more", 1, "event", "unconfirmed"),
+        (SHOWN_GRAPH, "more", 1, "graph_snapshot.claims.snapshot_sha256", "pass"),
+        (SHOWN_GRAPH, "event_id", "x", "shape", "fail"),
+        (SHOWN_GRAPH, "event_id", None, "event", "fail"),
+        (SHOWN_GRAPH, "pith_number", "pith:1", "pith_number", "fail"),
+        (SHOWN_GRAPH, "created_at", "2026-02-30T00:00:00Z", "created_at", "fail"),
+        (SHOWN_GRAPH, "graph_snapshot.claims.snapshot_sha256", "0" * 64,
+         "graph_snapshot.claims.snapshot_sha256", "fail"),
+        (NO_GRAPH, "more", 1, "event", "skipped"),
+        (RESOLVED, "more", 1, "aliases", "unconfirmed"),
+        (RESOLVED, "more", 1, "pith_numbers[1]", "pass"),
+        (RESOLVED, "pith_numbers", [PAPER.number, "pith:1"], "pith_numbers[1]", "fail"),
+        (RESOLVED, "pith_numbers", [], "shape", "fail"),
+        (RESOLVED, "alias_value", None, "shape", "fail"),
+    ],
+)  # fmt: skip
+def test_what_a_published_tree_holds_in_shapes_of_ours(
+    document: Json, member: str, new: Any, check: str, status: str
+) -> None:
+    assert check in statuses(audit_value(changed(document, member, new), KEYRING), status)
+
+
 @pytest.mark.parametrize(
     ("row", "found"),
     [
@@ -959,7 +1020,10 @@ DOCUMENTS: dict[str, tuple[Any, Keyring]] = {
     "event": (CREATED, KEYRING),
     "aliases": (ALIASES, KEYRING),
     "line": (LINE, KEYRING),
-    "list": ([CREATED, LINE, ALIASES, MANIFEST], KEYRING),
+    "events": (SHOWN_EVENTS, KEYRING),
+    "graph": (SHOWN_GRAPH, KEYRING),
+    "resolve": (RESOLVED, KEYRING),
+    "list": ([CREATED, LINE, ALIASES, MANIFEST, RESOLVED], KEYRING),
 }
 
 

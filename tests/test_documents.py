@@ -61,6 +61,9 @@ RECORD: Json = {
 }
 MANIFEST = {"manifest_type": "pith_mirror_manifest", "mirrors": []}
 KEYS: Json = {"keys": []}
+SHOWN_EVENTS: Json = {"pith_number": PAPER.number, "state_sha256": "0" * 64, "events": [EVENT]}
+SHOWN_GRAPH: Json = {"pith_number": PAPER.number, "event_id": None, "graph_snapshot": None}
+RESOLVED: Json = {"alias_kind": "arxiv", "alias_value": "1", "pith_numbers": [PAPER.number]}
 
 EACH: list[tuple[str, Any]] = [
     ("event", EVENT),
@@ -73,6 +76,9 @@ EACH: list[tuple[str, Any]] = [
     ("pith_number_record", RECORD),
     ("pith_mirror_manifest", MANIFEST),
     ("keyring", KEYS),
+    ("paper_events", SHOWN_EVENTS),
+    ("paper_graph", SHOWN_GRAPH),
+    ("resolve", RESOLVED),
     ("list", [EVENT]),
 ]
 
@@ -94,11 +100,17 @@ def test_the_types_are_all_there_are() -> None:
         documents.BUNDLE,
         documents.STATE,
         documents.RECORD,
+        documents.EVENTS,
+        documents.GRAPH,
+        documents.RESOLVE,
     }
     assert named | {documents.MANIFEST} == {kind for kind, _ in EACH}
 
 
-ORDER = [EVENT, PROOF, BUNDLE, STATE, RECORD, MANIFEST, KEYS, ALIASES]
+ORDER = [
+    *(EVENT, PROOF, BUNDLE, STATE, RECORD, MANIFEST, KEYS, ALIASES),
+    *(SHOWN_EVENTS, SHOWN_GRAPH, RESOLVED),
+]
 
 
 @pytest.mark.parametrize("index", range(len(ORDER) - 1))
@@ -312,7 +324,12 @@ def test_without_a_keyring_nobody_is_known_to_sign_a_receipt() -> None:
     assert [(entry.where, entry.reason) for entry in found] == [("[0].receipt", "unknown_signer")]
 
 
-@pytest.mark.parametrize("value", [MANIFEST, KEYS])
+def test_a_papers_events_are_taken() -> None:
+    assert parts(SHOWN_EVENTS) == ([EVENT], [], [])
+    assert parts(SHOWN_EVENTS | {"events": None}) == ([], [], [("events", "wrong_shape")])
+
+
+@pytest.mark.parametrize("value", [MANIFEST, KEYS, SHOWN_GRAPH, RESOLVED])
 def test_what_is_audited_is_not_ingested(value: Json) -> None:
     assert parts(value) == ([], [], [("", "not_ingestible")])
     assert parts([value]) == ([], [], [("[0]", "not_ingestible")])

@@ -286,6 +286,20 @@ def test_facts_that_are_sealed_anew_are_found_by_deep_alone(
         assert "is stored as" in deep[0].detail
 
 
+def in_other_words(facts: Facts) -> Facts:
+    fault = facts.payload_fault
+    return msgspec.structs.replace(facts, payload_fault=fault and "x" * len(fault))
+
+
+def test_the_words_of_a_fault_are_those_of_the_version_that_found_it(plain: Patient) -> None:
+    """That there is a fault is a fact; how a library says it is none."""
+    damages = list(resealed_facts(plain, in_other_words))
+    assert damages
+    for damage in damages:
+        with plain.damaged(damage) as snapshot:
+            assert list(Check(snapshot, RING, deep=True)) == []
+
+
 def test_a_class_that_is_sealed_anew_is_found_by_deep_alone(plain: Patient) -> None:
     for key, value in plain.rows[b"classes"]:
         known = layout.read_packed_class(layout.unsealed(key, value))

@@ -23,6 +23,7 @@ from pithgraph.authoring import load_private_key, save_private_key
 from pithgraph.errors import IdentifierError, KeyringError
 from pithgraph.keyring import Keyring
 from pithgraph.keyring_edits import add_key, retire_key, revoke_key
+from pithgraph.sources import load_keyring
 from signing import ALICE, BOB, WINDOWED, at, b64, canonical, keyring_value
 
 SHIPPED = "312f365b99e56d69e97b7b5e6b0203072a71d77cee0fbbd18790bda939acfb32"
@@ -211,6 +212,21 @@ def test_no_change_gives_trust_back() -> None:
             change()
     with pytest.raises(IdentifierError):
         retire_key(value, key_id, "soon")
+
+
+def test_a_keyring_begins_with_the_keys_that_ship(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "k.json"
+    assert run("keyring", "add", path, "--shipped").code == 0
+    assert load_keyring(path).sha256 == load_keyring().sha256
+    again = run("keyring", "add", path, "--shipped")
+    assert (again.code, "pith-v1-2026-05" in again.err) == (3, True)
+    for arguments, said in (
+        (("--shipped", "--key-id", "x"), "leave out the other options"),
+        (("--key-id", "x", "--signer-id", "y"), "missing --key, --signer-type: give them"),
+    ):
+        done = run("keyring", "add", path, *arguments)
+        assert (done.code, said in done.err) == (2, True)
+    assert load_keyring(path).sha256 == load_keyring().sha256
 
 
 def test_what_no_keyring_may_hold_is_not_added() -> None:

@@ -33,6 +33,7 @@ from pithgraph.audit.others import (
 )
 from pithgraph.audit.record import audit_record
 from pithgraph.audit.state import audit_state
+from pithgraph.audit.tree import audit_events, audit_graph, audit_resolve
 from pithgraph.canonical import MAX_DOCUMENT_BYTES, decode
 from pithgraph.checkpoints import text_document
 from pithgraph.documents import Document, classify
@@ -137,4 +138,7 @@ _AUDITS: Final[dict[str, Callable[[Any, Keyring], Iterator[Finding]]]] = {
     documents.EVENT: audit_event,
     documents.ALIASES: audit_aliases,
     documents.ALIAS: audit_alias,
+    documents.EVENTS: audit_events,
+    documents.GRAPH: audit_graph,
+    documents.RESOLVE: audit_resolve,
 }

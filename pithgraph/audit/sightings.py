@@ -171,6 +171,7 @@ _PLACES: Final[Mapping[str, Callable[[Any], Iterator[_Place]]]] = {
     documents.LIST: _list,
     documents.EVENT: lambda value: iter((_event("event", value),)),
     documents.BUNDLE: _events,
+    documents.EVENTS: _events,
     documents.PROOF: _proof,
     documents.RECORD: _record,
     documents.STATE: _state,

@@ -62,43 +62,53 @@ def list_keys(path: str | None, keyring_path: str | None, as_json: bool) -> int:
 @click.option(
     "--key",
     "key_text",
-    required=True,
     metavar="FILE_OR_BASE64",
     help="The public key: base64, or a file of it, PEM or base64; of a private key's PEM, the "
     "public half is taken.",
 )
-@click.option("--key-id", required=True, metavar="ID", help="The name of the key.")
-@click.option("--signer-id", required=True, metavar="ID", help="Whose key it is.")
+@click.option("--key-id", metavar="ID", help="The name of the key.")
+@click.option("--signer-id", metavar="ID", help="Whose key it is.")
 @click.option(
     "--signer-type",
-    required=True,
     metavar="TYPE",
     help="What it may sign: as pith_registry, author, mirror, or any other word.",
 )
 @click.option("--valid-from", metavar="TIME", help="Its events count from this time on.")
 @click.option("--valid-until", metavar="TIME", help="Its events count up to this time.")
 @options.passphrase
+@click.option("--shipped", is_flag=True, help="Add the keys of the keyring that ships, instead.")
 @options.json_lines
 def add(
     path: str,
-    key_text: str,
-    key_id: str,
-    signer_id: str,
-    signer_type: str,
+    key_text: str | None,
+    key_id: str | None,
+    signer_id: str | None,
+    signer_type: str | None,
     valid_from: str | None,
     valid_until: str | None,
     passphrase_path: str | None,
+    shipped: bool,
     as_json: bool,
 ) -> int:
     """Add a public key to a keyring file; make the file if there is none.
 
-    A new file stands in the place of the keyring that ships, not beside it: add the registry's key
-    too, as `pithgraph keyring list --json` shows it, if its events shall count.
+    A new file stands in the place of the keyring that ships, not beside it: begin it with
+    --shipped, which adds the registry's key, if its events shall count.
 
     \b
+    pithgraph keyring add my-keys.json --shipped
     pithgraph keyring add my-keys.json --key key.pem --key-id ada-1 \\
         --signer-id ada@example.org --signer-type author
     """
+    about = (key_text, key_id, signer_id, signer_type)
+    if shipped:
+        if any(text is not None for text in (*about, valid_from, valid_until, passphrase_path)):
+            raise click.UsageError("--shipped says all about its keys: leave out the other options")
+        return _add_shipped(path, as_json)
+    if key_text is None or key_id is None or signer_id is None or signer_type is None:
+        names = ("--key", "--key-id", "--signer-id", "--signer-type")
+        missing = [name for name, text in zip(names, about, strict=True) if text is None]
+        raise click.UsageError(f"missing {', '.join(missing)}: give them, or --shipped")
     for time in (valid_from, valid_until):
         if time is not None:
             check_time(time)
@@ -112,6 +122,19 @@ def add(
         valid_until=valid_until,
     )
     _edit(path, lambda value: add_key(value, entry), f"added {key_id!r}", as_json, may_be_new=True)
+    return FINE
+
+
+def _add_shipped(path: str, as_json: bool) -> int:
+    entries = json.loads(read_keyring())["keys"]
+
+    def change(value: Value) -> Value:
+        for entry in entries:
+            value = add_key(value, entry)
+        return value
+
+    names = ", ".join(repr(entry["key_id"]) for entry in entries)
+    _edit(path, change, f"added {names}", as_json, may_be_new=True)
     return FINE
 
 
