@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import re
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any, Final, NamedTuple
@@ -22,6 +23,8 @@ PENDING: Final = "pending"
 BITCOIN: Final = "bitcoin"
 UNKNOWN: Final = "unknown"
 _HEADER_BYTES: Final = 80
+# A calendar's address stands in a proof, and so comes from anybody.
+_HOST: Final = re.compile(r"https?://([a-z0-9.-]{1,253})(?:/|\Z)")
 
 
 class Attestation(NamedTuple):
@@ -91,6 +94,16 @@ def payload_of(proof: bytes) -> dict[str, Any]:
     if heights:
         payload |= {"status": "confirmed", "block_height": heights[0]}
     return payload
+
+
+def target_for(proof: bytes) -> str:
+    """A target for an anchor with this proof (SPEC §5): of the chain, or of its first calendar.
+    Raises AnchorError."""
+    ends = read_proof(proof).attestations
+    if any(end.kind == BITCOIN for end in ends):
+        return "anchor:bitcoin"
+    found = (_HOST.match(end.calendar) for end in ends if end.calendar)
+    return f"anchor:{next((host[1] for host in found if host), METHOD)}"
 
 
 def read_header(text: str) -> Header:

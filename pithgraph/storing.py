@@ -68,7 +68,8 @@ def _records(path: str | os.PathLike[str], file: io.BufferedReader) -> Iterator[
                     elif len(head) > _BYTES_AT_ONCE:
                         is_http, head = False, b""  # no header of a message is so long
             if record.rec_headers.get_header("Content-Length") != str(count):
-                raise ValueError(f"the record of {uri} was cut")
+                named = f"of {uri}" if uri else "without an address"
+                raise ValueError(f"the record {named} was cut")
             yield Stored(BLOCK, uri, whole.hexdigest())
             if payload is not None:
                 yield Stored(PAYLOAD, uri, payload.hexdigest())

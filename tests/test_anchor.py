@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 
 from conftest import Done
 from pithgraph import anchoring
-from pithgraph.anchoring import BITCOIN, PENDING, make_proof, payload_of, read_header, read_proof
+from pithgraph.anchoring import (
+    BITCOIN,
+    PENDING,
+    make_proof,
+    payload_of,
+    read_header,
+    read_proof,
+    target_for,
+)
 from pithgraph.errors import AnchorError
 from pithgraph.events import Event
 from pithgraph.keyring import Keyring
@@ -162,8 +170,24 @@ def test_from_the_request_to_the_payload(run: Run, folder: Path) -> None:
     done = run("anchor", "check", "a.ots", "--digest", DIGEST.hex())
     assert (done.code, done.out.startswith("pass  a.ots: ")) == (0, True)
     assert "pending at https://calendar.example" in done.out
-    (payload,) = run("anchor", "payload", "a.ots").rows
+    done = run("anchor", "payload", "a.ots")
+    assert "--payload - --target anchor:calendar.example " in done.err
+    (payload,) = done.rows
     assert payload == payload_of((folder / "a.ots").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("answers", "target"),
+    [
+        ([PROMISE], "anchor:calendar.example"),
+        ([PROMISE, BLOCK], "anchor:bitcoin"),
+        ([notary.PendingAttestation("https://a_b")], "anchor:opentimestamps"),
+    ],
+)
+def test_the_target_for_a_proof_names_its_chain_or_calendar(
+    answers: list[Any], target: str
+) -> None:
+    assert target_for(make_proof(DIGEST, [answer(*answers)])) == target
 
 
 def test_what_a_check_finds(run: Run, folder: Path) -> None:

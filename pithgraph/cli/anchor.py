@@ -24,6 +24,7 @@ from pithgraph.anchoring import (
     payload_of,
     read_header,
     read_proof,
+    target_for,
 )
 from pithgraph.canonical import encode
 from pithgraph.cli import FAILED, FINE, options
@@ -127,7 +128,12 @@ def payload(proof_path: str, output: str | None, _: bool) -> int:
     \b
     pithgraph anchor payload N7NXYVEE.ots -o payload.json
     """
-    deliver(encode(payload_of(_read(proof_path))) + b"\n", output)
+    proof = _read(proof_path)
+    deliver(encode(payload_of(proof)) + b"\n", output)
+    say(
+        f"to sign it: pithgraph sign timestamp_anchor PITH --payload {output or '-'} "
+        f"--target {target_for(proof)} --key key.pem"
+    )
     return FINE
 
 

@@ -104,6 +104,7 @@ def _print(row: dict[str, Any], as_json: bool) -> None:
 @click.argument("pith", metavar="PITH")
 @options.keyring
 @click.option(
+    "-o",
     "--out",
     "folder",
     type=click.Path(file_okay=False),
