@@ -16,7 +16,18 @@ from pithgraph.identifiers import Alias, alias_time, derive_aliases, parse_pith_
 from pithgraph.keyring import Keyring
 from pithgraph.kinds import KINDS, RECORD_CREATED
 from pithgraph.merge import PaperAlias, canonical_record_of
-from pithgraph.resolution import FORK, SAME_SLOT, Equivocation, Resolution, resolve
+from pithgraph.resolution import (
+    APPLIED,
+    FORK,
+    GAVE_WAY,
+    INVALID,
+    REPEATED,
+    SAME_SLOT,
+    WITHHELD,
+    Equivocation,
+    Resolution,
+    resolve,
+)
 from pithgraph.validation import (
     CHECKS,
     STATED,
@@ -33,12 +44,6 @@ PASSED: Final = "pass"
 FAILED: Final = "fail"
 TOLERATED: Final = "tolerated"
 NOT_ASKED: Final = "not_asked"
-
-APPLIED: Final = "applied"
-WITHHELD: Final = "withheld"
-GAVE_WAY: Final = "gave_way"
-REPEATED: Final = "repeated"
-INVALID: Final = "invalid"
 
 
 class CheckMade(NamedTuple):

@@ -23,7 +23,6 @@ from pithgraph.log import Log, Snapshot, StoredEvent
 from pithgraph.log.layout import RefusedRow, name_of, paper_key, position_of_index
 from pithgraph.log.layout import read_refused_value as read_refused
 from pithgraph.log.snapshot import IndexRow
-from pithgraph.merge import merge
 from pithgraph.merging import judged, judged_of
 from pithgraph.sources import load_keyring
 from pithgraph.validation import VERIFIED, Verdict
@@ -323,17 +322,16 @@ def _outcomes(
     paper: bytes, rows: list[IndexRow], snapshot: Snapshot, keyring: Keyring
 ) -> dict[int, _Made]:
     """What the merge made of each event of a paper, by position."""
-    name = name_of(paper)
     try:
         events = judged_of(snapshot, rows, keyring, VERIFIED)
-        state = merge(name, events, (), keyring.sha256, VERIFIED)
         return {
             position_of_index(row[0]): _Made(_order(one.event), outcome)
-            for row, (one, outcome) in zip(rows, outcomes(events, state.equivocations), strict=True)
+            for row, (one, outcome) in zip(rows, outcomes(events), strict=True)
         }
     except (DecodeError, ValueError) as error:
         raise LogError(
-            f"a stored row of paper {name} is damaged: {error}. Restore the log from a backup."
+            f"a stored row of paper {name_of(paper)} is damaged: {error}. Restore the log from a "
+            "backup."
         ) from None
 
 

@@ -23,6 +23,13 @@ from pithgraph.validation import Judged, Verdict
 SAME_SLOT: Final = "same_slot"
 FORK: Final = "fork"
 
+# What becomes of an event, in the words of views and explanations.
+APPLIED: Final = "applied"
+WITHHELD: Final = "withheld"
+GAVE_WAY: Final = "gave_way"
+REPEATED: Final = "repeated"
+INVALID: Final = "invalid"
+
 
 class Equivocation(NamedTuple):
     """One row of `equivocations`: a key that said two things at once (SPEC §7, 2)."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pithgraph.kinds import LIST_BUCKETS
-from pithgraph.resolution import SAME_SLOT, Equivocation
+from pithgraph.resolution import APPLIED, INVALID, REPEATED, WITHHELD, resolve
 from pithgraph.validation import Judged
 
 Row = Mapping[str, Any]
@@ -82,40 +82,29 @@ class Outcome(NamedTuple):
     rules: tuple[str, ...]
 
 
-APPLIED: Final = "applied"
-WITHHELD: Final = "withheld"
-REPEATED: Final = "repeated"
-INVALID: Final = "invalid"
 OUTCOMES: Final = (APPLIED, WITHHELD, REPEATED, INVALID)
 
 
-def outcomes(
-    judged: Sequence[Judged], equivocations: Iterable[Equivocation]
-) -> Iterator[tuple[Judged, Outcome]]:
+def outcomes(judged: Sequence[Judged]) -> Iterator[tuple[Judged, Outcome]]:
     """What the merge made of each event of a paper, judged as `verified` (SPEC §7, 1 and 2).
 
-    `judged` are all events of the paper, `equivocations` those of the state that they merge to.
-    Of several valid events of one event_id one counts, and the others are `repeated`.
+    `judged` are all events of the paper. Of several valid events of one event_id one counts, and
+    the others are `repeated`.
     """
+    resolution = resolve(judged)
     rules: dict[str, set[str]] = {}
-    for row in equivocations:
+    for row in resolution.equivocations:
         for event_id in row.event_ids:
             rules.setdefault(event_id, set()).add(row.rule)
-    first: dict[str | None, bytes] = {}
-    for event, verdict in judged:
-        if verdict.reason is None:
-            known = first.setdefault(event.event_id, event.sha256)
-            first[event.event_id] = min(known, event.sha256)
     for one in judged:
         event, verdict = one
         if verdict.reason is not None or event.event_id is None:
             yield one, Outcome(INVALID, ())
             continue
-        own = rules.get(event.event_id, set())
-        merged = WITHHELD if SAME_SLOT in own else APPLIED
-        if first[event.event_id] != event.sha256:
+        merged = WITHHELD if event.event_id in resolution.withheld else APPLIED
+        if resolution.valid[event.event_id].event.sha256 != event.sha256:
             merged = REPEATED
-        yield one, Outcome(merged, tuple(sorted(own)))
+        yield one, Outcome(merged, tuple(sorted(rules.get(event.event_id, ()))))
 
 
 class _Seen(NamedTuple):

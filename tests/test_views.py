@@ -294,7 +294,6 @@ def test_of_several_copies_of_a_valid_event_one_is_applied() -> None:
     }
     events = [Event.from_value(value) for value in said]
     judged = [Judged(event, verdict_of(event, KEYRING)) for event in events]
-    equivocations = merge_events(PAPER.number, events, (), KEYRING).equivocations
     for order in list(permutations(judged))[::37]:
-        made = {one.event.canonical: outcome for one, outcome in outcomes(order, equivocations)}
+        made = {one.event.canonical: outcome for one, outcome in outcomes(order)}
         assert made == expected

@@ -45,15 +45,7 @@ _REPEATED: Final = 20
     help="Write a page about the audit to this new file, failures first. It runs and fetches "
     "nothing; of very many documents it shows the first, and says how many it leaves out.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    default=options.cpus,
-    show_default="the CPUs this process may use",
-    metavar="N",
-    help="Audit in N processes beside this one, which reads and prints; with 0 it does all itself. "
-    "An input of a few megabytes starts none.",
-)
+@options.workers("Audit in N processes beside this one, which reads and prints")
 @options.limits
 @options.json_lines
 def command(

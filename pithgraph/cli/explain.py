@@ -12,9 +12,7 @@ from pithgraph.cli import FINE, options
 from pithgraph.cli.output import out, out_json, say
 from pithgraph.errors import LogError
 from pithgraph.explaining import (
-    APPLIED,
     FAILED,
-    INVALID,
     PASSED,
     CheckMade,
     Explanation,
@@ -27,6 +25,7 @@ from pithgraph.keyring import Keyring
 from pithgraph.log import Log, Snapshot
 from pithgraph.merging import aliases_of, damaged_rows, judged_of
 from pithgraph.replaying import find_paper
+from pithgraph.resolution import APPLIED, INVALID
 from pithgraph.sources import load_keyring
 from pithgraph.validation import Assurance, establish
 

@@ -36,15 +36,7 @@ from pithgraph.sources import Limits, load_keyring, total_bytes
     help="Compress a new log with zstd; needs pithgraph[fast]. A log that is there stays as it was "
     "made.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    default=options.cpus,
-    show_default="the CPUs this process may use",
-    metavar="N",
-    help="Decode and verify in N processes beside this one, which writes; with 0 it does all "
-    "itself. An input of a few megabytes starts none.",
-)
+@options.workers("Decode and verify in N processes beside this one, which writes")
 @options.keyring
 @options.limits
 @options.json_lines

@@ -163,6 +163,18 @@ def cpus() -> int:
         return os.cpu_count() or 1
 
 
+def workers(what: str) -> Callable[[Function], Function]:
+    """`--workers`; `what` they do, and beside whom."""
+    return click.option(
+        "--workers",
+        type=click.IntRange(min=0),
+        default=cpus,
+        show_default="the CPUs this process may use",
+        metavar="N",
+        help=f"{what}; with 0 it does all itself. An input of a few megabytes starts none.",
+    )
+
+
 _MOST_BYTES = 2**40
 
 
