@@ -133,6 +133,7 @@ WRITE = """
 """
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("compact", [False, True])
 def test_a_backup_beside_a_writer_is_what_the_log_was(tmp_path: Path, compact: bool) -> None:
     log = tmp_path / "log"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from benchmarks.__main__ import main
 from benchmarks.workloads import LINES
 
 
+@pytest.mark.longer
 def test_a_small_run_gives_a_table_and_its_json(tmp_path: Path) -> None:
     chosen = ("limit", "replay", "disk", "open")
     file = tmp_path / "run.json"

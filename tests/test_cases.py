@@ -78,6 +78,7 @@ def test_there_are_cases_and_each_lists_its_papers() -> None:
         assert case.inputs, name
 
 
+@pytest.mark.longer
 def test_the_maker_makes_these_very_cases() -> None:
     maker = [sys.executable, str(CASES.parent / "make_cases.py"), "--check"]
     done = subprocess.run(maker, capture_output=True, text=True, check=False)

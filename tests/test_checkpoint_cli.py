@@ -603,6 +603,7 @@ def test_unreadable_files(site: Site, tmp_path: Path) -> None:
     assert "at most" in done.err
 
 
+@pytest.mark.longer
 def test_no_changed_byte_passes(site: Site, tmp_path: Path) -> None:
     """Each byte of each file changed, left out, or the file ended there: all fail, none crashes."""
     included, consistent = tmp_path / "a.tlog-proof", tmp_path / "b.json"

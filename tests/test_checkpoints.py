@@ -177,6 +177,7 @@ def outcome(note: bytes, trusted: list[VerifierKey]) -> Note | None:
     return read
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("trusted", [[ALICES], [ALICES, BOBS]])
 def test_no_byte_of_a_note_can_be_changed(trusted: list[VerifierKey]) -> None:
     note = note_of(SIGNED, text=SHORT)

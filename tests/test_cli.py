@@ -446,6 +446,7 @@ def test_control_characters_are_shown_escaped(run, tmp_path: Path) -> None:  # t
     assert r"a\x1b[31m.json" in done.err
 
 
+@pytest.mark.longer
 def test_a_state_cannot_steer_a_terminal(run, tmp_path: Path, keyring: Path) -> None:  # type: ignore[no-untyped-def]
     event = signed_event(**{"payload.x": "\x9b2J\x7f\u202e\U000e0001"})
     log = tmp_path / "log"
@@ -553,6 +554,7 @@ def test_a_closed_pipe_is_no_traceback(published: Path) -> None:
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize(
     ("command", "code"),
     [

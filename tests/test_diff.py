@@ -42,6 +42,7 @@ def is_empty(found: Difference) -> bool:
     return all(part == Only((), ()) for part in parts) and not found.fields
 
 
+@pytest.mark.longer
 @settings(max_examples=60)
 @given(histories(), histories(), st.sampled_from(ASSURANCES))
 def test_states_differ_where_something_is_named(

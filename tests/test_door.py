@@ -356,6 +356,7 @@ def taken(folder: Path, data: bytes) -> dict[str, Any]:
     return {"appended": done.appended, "refused": [(row.line, row.reason) for row in refused]}
 
 
+@pytest.mark.longer
 def test_timestamps_that_are_none(door: Door) -> None:
     times = ("2026-02-30T00:00:00Z", "2026-06-01T00:00:60Z", "2026-06-01T24:00:00Z",
              "0000-01-01T00:00:00Z", "2026-06-01T00:00:00z", "２０２６-06-01T00:00:00Z", "9" * 9999,
@@ -530,6 +531,7 @@ def escaped(value: Any) -> Any:
     return value + ESCAPES if isinstance(value, str) else value
 
 
+@pytest.mark.longer
 def test_terminal_escapes_wherever_something_is_printed(door: Door, published: Path) -> None:
     two = [signed_event(**{"payload.n": n}) for n in (1, 2)]
     kind = {"event_type": ESCAPES, "target": ESCAPES}

@@ -170,6 +170,7 @@ def test_each_byte_of_each_row(patient: Patient, remembered: None) -> None:
     check_each_is_found(patient, step=1, states_step=1)
 
 
+@pytest.mark.longer
 def test_tiles_of_two_levels(tmp_path: Path, remembered: None) -> None:
     build(tmp_path, more=240)
     patient = Patient(tmp_path)
@@ -503,6 +504,7 @@ def test_flipped_bytes_of_the_file_in_a_larger_sample(log: Path) -> None:
     check_pages_are_checked(log, random_flips(1500))
 
 
+@pytest.mark.longer
 def test_a_file_that_is_cut(log: Path) -> None:
     size = (log / "data.mdb").stat().st_size
     cuts = [lambda data, end=end: data[:end] for end in range(0, size, 5 * 4096)]

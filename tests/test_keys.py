@@ -182,6 +182,7 @@ def trials(draw: st.DrawFn) -> tuple[bytes, bytes, bytes]:
     return public, signature, message
 
 
+@pytest.mark.longer
 @each_backend
 @settings(max_examples=300)
 @given(trials())
@@ -349,6 +350,7 @@ def forgeries(draw: st.DrawFn) -> Trial:
     return key, signature, message
 
 
+@pytest.mark.longer
 @settings(max_examples=200)
 @given(forgeries() | trials())
 def test_every_library_decides_alike_and_as_plain_arithmetic_does(trial: Trial) -> None:

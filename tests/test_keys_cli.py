@@ -397,6 +397,7 @@ def test_two_changes_at_once_are_both_made(tmp_path: Path, key: Path) -> None:
     assert {row["key_id"] for row in rows if row.get("revoked")} >= set(names)
 
 
+@pytest.mark.longer
 def test_a_change_waits_for_another_in_the_same_folder(tmp_path: Path) -> None:
     path = tmp_path / "ring.json"
     path.write_bytes(canonical(keyring_value()))

@@ -392,6 +392,7 @@ def test_through_the_log(history: History, assurance: Assurance, way: Way, ring:
     check(history, assurance, way, ring, everywhere=True)
 
 
+@pytest.mark.longer
 @settings(max_examples=50)
 @given(ordinary_histories(), st.sampled_from(ASSURANCES), ways(), st.sampled_from(sorted(RINGS)))
 def test_ordinary_histories(history: History, assurance: Assurance, way: Way, ring: str) -> None:

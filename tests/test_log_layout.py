@@ -280,6 +280,7 @@ def test_a_log_stays_as_it_was_made(tmp_path: Path) -> None:
         assert (sum(len(block) for _, block in table(folder, b"events")) < 15_000) == made
 
 
+@pytest.mark.longer
 def test_rows_from_before_the_dictionary_stay_readable(tmp_path: Path) -> None:
     """And it is made once."""
     pytest.importorskip("zstandard")
@@ -299,6 +300,7 @@ def test_rows_from_before_the_dictionary_stay_readable(tmp_path: Path) -> None:
         assert list(replay(log, keyring=RING)) == [scratch(events)]
 
 
+@pytest.mark.longer
 def test_events_that_the_log_has_train_no_dictionary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,6 +321,7 @@ def test_events_that_the_log_has_train_no_dictionary(
         assert list(replay(log, keyring=RING)) == [scratch(events)]
 
 
+@pytest.mark.longer
 def test_a_dictionary_is_trained_on_events_that_are_alike_and_of_any_size(tmp_path: Path) -> None:
     """But not on one that comes often."""
     pytest.importorskip("zstandard")

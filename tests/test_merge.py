@@ -164,6 +164,7 @@ def test_as_of_merges_what_was_there_by_then(history: History, assurance: Assura
     assert engine(early, assurance, papers) == engine(history, assurance, papers)
 
 
+@pytest.mark.longer
 @settings(max_examples=60)
 @given(histories([None]), assurances)
 def test_the_last_moment_leaves_out_the_timeless(history: History, assurance: Assurance) -> None:
@@ -188,6 +189,7 @@ def test_facts_may_be_established_in_several_goes(history: History, assurance: A
             assert judge(event, again, first, assurance) == judge(event, known, first, assurance)
 
 
+@pytest.mark.longer
 @settings(max_examples=60)
 @given(histories([None]))
 def test_applied_as_stated_counts_what_only_stated_lets_in(history: History) -> None:
@@ -400,6 +402,7 @@ WANTED = {
 }
 
 
+@pytest.mark.longer
 def test_the_fixed_histories_hold_everything() -> None:
     seen = sum(map(what_happens, fixed_histories(EXAMPLES)), Counter[str]())
     assert {name for name in WANTED if seen[name] == 0} == set()

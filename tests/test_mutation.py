@@ -530,6 +530,7 @@ def faults_of(room: str) -> list[Mutant]:
     return [planted(module_of(room), *lines) for lines in PLANTED[room].values()]
 
 
+@pytest.mark.longer
 def test_planted_faults_can_be_planted() -> None:
     assert sum(map(len, PLANTED.values())) >= 100
     for room, faults in PLANTED.items():

@@ -204,6 +204,7 @@ def variants(kind: str, path: str, new: Any) -> Iterator[Json]:
             yield changed(event, path, new)
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("kind", KINDS)
 def test_texts_that_look_like_members(kind: str) -> None:
     """In the target, in the payload and in its names, in the id of a signer."""

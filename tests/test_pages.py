@@ -94,6 +94,7 @@ def may_pass(data: bytes, changed: bytes, at: int) -> bool:
     return place < 0 or place in UNUSED or rolled_back
 
 
+@pytest.mark.longer
 def test_each_bit_of_what_lmdb_keeps_about_itself(log: Path) -> None:
     path = log / "data.mdb"
     data = path.read_bytes()

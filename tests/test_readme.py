@@ -65,6 +65,7 @@ def test_the_python_examples_run(folder: Path) -> None:
         assert done.stdout == expected
 
 
+@pytest.mark.longer
 def test_the_commands_print_what_is_shown(folder: Path) -> None:
     key = Ed25519PrivateKey.from_private_bytes(bytes(32))
     vkey = verifier_key("example.org/log", key.public_key().public_bytes_raw())

@@ -277,6 +277,7 @@ def test_a_writer_goes_on_with_the_new_log_beside_readers_of_the_old(
         assert int(out) == held
 
 
+@pytest.mark.longer
 def test_of_damaged_pages_is_made_what_can_be_read_or_nothing_is_done(
     sound: Path, tmp_path: Path
 ) -> None:
