@@ -63,10 +63,14 @@ def save_private_key(
     pem = private_key_to_pem(private_key, passphrase)
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
-        with os.fdopen(file, "wb") as stream:
-            stream.write(pem)
-            stream.flush()
-            os.fsync(stream.fileno())
+        try:
+            with os.fdopen(file, "wb") as stream:
+                stream.write(pem)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except BaseException:
+            os.unlink(path)  # half a key would be in the way of a whole one
+            raise
     except FileExistsError:
         raise PrivateKeyError(f"{path}: the file exists; keys are not overwritten") from None
     except OSError as error:

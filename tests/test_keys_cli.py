@@ -3,6 +3,7 @@ keyring is changed by its rules alone, or stays as it was."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 import signing
 from pithgraph import keys
 from pithgraph.authoring import load_private_key, save_private_key
-from pithgraph.errors import IdentifierError, KeyringError
+from pithgraph.errors import IdentifierError, KeyringError, PrivateKeyError
 from pithgraph.keyring import Keyring
 from pithgraph.keyring_edits import add_key, retire_key, revoke_key
 from pithgraph.sources import load_keyring
@@ -212,6 +213,20 @@ def test_no_change_gives_trust_back() -> None:
             change()
     with pytest.raises(IdentifierError):
         retire_key(value, key_id, "soon")
+
+
+def test_a_key_for_which_there_is_no_room_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(PrivateKeyError, match="No space left"):
+            save_private_key(ALICE.private, tmp_path / "key.pem")
+    assert not (tmp_path / "key.pem").exists()
+    save_private_key(ALICE.private, tmp_path / "key.pem")
 
 
 def test_a_keyring_begins_with_the_keys_that_ship(run: Any, tmp_path: Path) -> None:
