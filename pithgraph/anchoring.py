@@ -27,6 +27,10 @@ _HEADER_BYTES: Final = 80
 _HOST: Final = re.compile(r"https?://([a-z0-9.-]{1,253})(?:/|\Z)")
 
 
+# More blocks than there will be; a proof may state any number, an event may not (SPEC §1).
+_MAX_HEIGHT: Final = 2**32
+
+
 class Attestation(NamedTuple):
     """What stands at an end of a proof: that a calendar promises (`pending`, with its address), or
     that a Bitcoin block of this height has `commitment` as its Merkle root (`bitcoin`). The
@@ -117,7 +121,7 @@ def read_header(text: str) -> Header:
         raise AnchorError(f"{text.strip()[:80]!r} is no block header: give its 80 bytes in hex")
     block_hash = hashlib.sha256(hashlib.sha256(raw).digest()).digest()
     bits = int.from_bytes(raw[72:76], "little")
-    target = (bits & 0x7FFFFF) << (8 * ((bits >> 24) - 3)) if bits >> 24 >= 3 else 0
+    target = (bits & 0x7FFFFF) << (8 * ((bits >> 24) - 3)) if 3 <= bits >> 24 <= 32 else 0
     if int.from_bytes(block_hash, "little") > target:
         raise AnchorError("the block header's hash is not below its own target: no block has it")
     time = int.from_bytes(raw[68:72], "little")
@@ -132,6 +136,8 @@ def in_block(attestation: Attestation, header: Header) -> bool:
 def _attestation(commitment: bytes, found: Any) -> Attestation:
     name = type(found).__name__
     if name == "BitcoinBlockHeaderAttestation":
+        if found.height > _MAX_HEIGHT:
+            raise AnchorError("the proof names a block of a height that no block will have")
         return Attestation(BITCOIN, bytes(commitment), None, int(found.height))
     if name == "PendingAttestation":
         return Attestation(PENDING, bytes(commitment), str(found.uri), None)

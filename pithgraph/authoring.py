@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import os
-import sys
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -28,7 +27,7 @@ from pithgraph.keys import (
     public_key_from_pem,
     sign,
 )
-from pithgraph.sources import STANDARD_INPUT
+from pithgraph.sources import STANDARD_INPUT, opened
 
 _OWNER_ONLY: Final = 0o600
 _MAX_KEY_BYTES: Final = 1 << 16
@@ -104,7 +103,7 @@ def read_public_key(text: str, passphrase: bytes | None = None) -> PublicKey:
 
     Raises KeyringError or PrivateKeyError; neither quotes a file, which may hold a secret.
     """
-    if not os.path.exists(text):
+    if text != STANDARD_INPUT and not os.path.exists(text):
         try:
             return PublicKey(decode_base64(text, PUBLIC_KEY_BYTES), BASE64)
         except KeyringError as error:
@@ -129,7 +128,7 @@ def read_public_key(text: str, passphrase: bytes | None = None) -> PublicKey:
 
 def _read(path: str | os.PathLike[str]) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             content = file.read(_MAX_KEY_BYTES + 1)
     except OSError as error:
         raise PrivateKeyError(error.strerror) from None
@@ -141,11 +140,8 @@ def _read(path: str | os.PathLike[str]) -> bytes:
 def load_payload(path: str) -> dict[str, Any]:
     """The JSON object in a file, or on standard input for `-`. Raises Refused naming the file."""
     try:
-        if path == STANDARD_INPUT:
-            data = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_LINE_BYTES + 1)
-        else:
-            with open(path, "rb") as file:
-                data = file.read(MAX_LINE_BYTES + 1)
+        with opened(path) as file:
+            data = file.read(MAX_LINE_BYTES + 1)
         payload = decode(data, max_bytes=MAX_LINE_BYTES)
     except OSError as error:
         raise Refused("unreadable", f"{path}: {error.strerror}") from None

@@ -46,6 +46,7 @@ from pithgraph.merkle import (
     verify_inclusion,
 )
 from pithgraph.notes import MAX_NOTE_BYTES, verifier_key
+from pithgraph.sources import opened
 
 _POSITION: Final = re.compile(r"[0-9]{1,19}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -59,7 +60,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> bytes:
     Raises CheckpointError naming the file.
     """
     try:
-        with open(path, "rb") as stream:
+        with opened(path) as stream:
             note = stream.read(MAX_NOTE_BYTES + 1)
         read_checkpoint(note)
     except OSError as error:

@@ -11,12 +11,13 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from pithgraph.canonical import encode
-from pithgraph.errors import HandingError
+from pithgraph.errors import HandingError, LogError
 from pithgraph.events import Event
 from pithgraph.identifiers import PithNumber, alias_time, check_time
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, Snapshot
 from pithgraph.log.layout import POSITION_BYTES
+from pithgraph.log.snapshot import IndexRow
 from pithgraph.merge import PaperAlias
 from pithgraph.merging import aliases_of, judged_of
 from pithgraph.outgoing import ORIGIN, Known, alias_rows, bundle, record_document, record_of
@@ -137,11 +138,23 @@ def _events_of(snapshot: Snapshot, paper: PithNumber, as_of: str | None) -> Iter
     first) and event_sha256: the index knows the beginning of the id alone, and then the position,
     at which other logs have other events."""
     for _, rows in groupby(snapshot.index_of(paper), key=lambda row: row[0][:-POSITION_BYTES]):
-        events = [snapshot.event_of(row).event for row in rows]
+        events = [_known(snapshot, row) for row in rows]
         events.sort(key=lambda event: (event.event_id or "", event.sha256))
         for event in events:
             if as_of is None or ((at := event.timestamp) is not None and at <= as_of):
                 yield event
+
+
+def _known(snapshot: Snapshot, row: IndexRow) -> Event:
+    """The event of a row of the index. Raises LogError for one that the log does not know by its
+    digest: it was damaged, into another or into no JSON at all."""
+    stored = snapshot.event_of(row)
+    if snapshot.position_of(stored.event.sha256) != stored.position:
+        raise LogError(
+            f"the event at position {stored.position} is not one that the log knows: see "
+            "`pithgraph fsck`, or restore the log from a backup"
+        )
+    return stored.event
 
 
 def _is_by(alias: PaperAlias, as_of: str | None) -> bool:

@@ -332,7 +332,7 @@ def signing_keys(keyring: Keyring, key_ids: Sequence[str] = ()) -> tuple[Key, ..
             )
         return found
     keys = []
-    for key_id in key_ids:
+    for key_id in dict.fromkeys(key_ids):
         key = keyring.by_key_id(key_id)
         if key is None or key.revoked:
             what = "has no key" if key is None else "revokes the key"

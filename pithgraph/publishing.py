@@ -11,9 +11,11 @@ Names of files come from Pith Numbers, and from arXiv ids of the two forms there
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -47,7 +49,9 @@ from pithgraph.trees import (
     alone_in,
     and_newline,
     check_place,
+    created,
     each,
+    is_file,
     place_beside,
     read_object,
     write_document,
@@ -97,6 +101,7 @@ def publish(
     keyring: Keyring | None = None,
     signing_key_ids: Sequence[str] = (),
     assurance: Assurance = VERIFIED,
+    withdraw: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Published:
     """Write or renew the tree of all papers that have a canonical record.
@@ -105,6 +110,10 @@ def publish(
     under, such as https://mirror.example; `name` the mirror's. `generated_at` goes into the
     manifest, where anything changed. Each file is replaced as a whole. `progress` is told how many
     papers were looked at.
+
+    A paper of the tree that has no such record any more is taken away with `withdraw`; without, it
+    ends the run, since it mostly means that another log, keyring or assurance was named than the
+    tree is of. Nothing is lost then, and the right run renews what was written until there.
 
     Raises OutputError, LogError, and IdentifierError for a signing key that the keyring has not.
     """
@@ -121,7 +130,7 @@ def publish(
             "signing_key_ids": [key.key_id for key in keys],
             "assurance": assurance,
         }
-        tree = _Tree(Path(folder), snapshot, keyring, assurance, base_url)
+        tree = _Tree(Path(folder), snapshot, keyring, assurance, base_url, withdraw=withdraw)
         try:
             with (
                 alone_in(tree.folder),
@@ -144,7 +153,7 @@ def _own(folder: Path) -> Iterator[None]:
     """Mark a new folder as a tree's. Raises OutputError for one that holds something else, which a
     web server would show, or a tree replace."""
     state = folder / STATE_FILE
-    if os.path.lexists(state) and not state.is_file():
+    if os.path.lexists(state) and not is_file(state):
         raise OutputError(f"{state} is no regular file")
     if not os.path.lexists(state):
         if any(folder.iterdir()):
@@ -166,12 +175,16 @@ class _Tree:
         keyring: Keyring,
         assurance: Assurance,
         origin: str,
+        *,
+        withdraw: bool,
     ) -> None:
         self.folder = folder
         self._snapshot = snapshot
         self._keyring = keyring
         self._assurance = assurance
         self._origin = origin
+        self._may_withdraw = withdraw
+        self._is_marked = False
         self._state = folder / STATE_FILE
 
     @contextmanager
@@ -197,9 +210,10 @@ class _Tree:
         papers = written = without = withdrawn = looked = 0
         with ExitStack() as stack:
             old = stack.enter_context(opened(self._state))
-            new = stack.enter_context(beside.open("w", encoding="ascii"))
+            new = stack.enter_context(io.TextIOWrapper(created(beside), encoding="ascii"))
             new.write(json.dumps(head) + "\n")
             same = self._is_same(head, old)
+            self._is_marked = same  # what a run of the same circumstances leaves, its lines tell
             for group, before in side_by_side(self._groups(), lines(old)):
                 if group is None:
                     assert before is not None
@@ -222,6 +236,23 @@ class _Tree:
                     progress(looked)
         changed = not same or bool(written or withdrawn)
         return changed, Published(papers, written, without, withdrawn, size)
+
+    def _mark_changed(self) -> None:
+        """Before the first change under other circumstances, take the head out of STATE_FILE:
+        should this run end half-way, the next finds no circumstances that are its own, and writes
+        all. The lines stay, since they say what may have to be withdrawn."""
+        if self._is_marked:
+            return
+        self._is_marked = True
+        beside = place_beside(self._state.with_name(f"{STATE_FILE}.changing"))
+        try:
+            with self._state.open("rb") as old, created(beside) as new:
+                old.readline(_LONGEST_HEAD)
+                new.write(b"{}\n")
+                shutil.copyfileobj(old, new)
+            os.replace(beside, self._state)
+        finally:
+            beside.unlink(missing_ok=True)
 
     def _is_same(self, head: dict[str, Any], old: TextIO) -> bool:
         """Whether the tree is of an earlier moment of this log, under these circumstances."""
@@ -273,6 +304,7 @@ class _Tree:
         return False
 
     def _write_paper(self, known: Known, paper: PithNumber) -> None:
+        self._mark_changed()
         record = None
         if known.has_record:
             record = record_document(known, paper, origin=self._origin, static=True)
@@ -299,6 +331,15 @@ class _Tree:
     def _withdraw(self, suffix: str) -> bool:
         """Take away the files of a SUFFIX. Gives whether there were any."""
         state = read_object(self._place(STATE, suffix))
+        if state and not self._may_withdraw:
+            raise OutputError(
+                f"{self.folder} has {state.get('pith_number')}, of which this log has no record "
+                f"that counts under keyring {self._keyring.sha256}, assurance {self._assurance}: "
+                "see that these and --log are those that the tree was published with. Where papers "
+                "are to be taken away, say --withdraw"
+            )
+        if state:
+            self._mark_changed()
         found = False
         current = state.get("current")
         record = current.get("canonical_record") if isinstance(current, dict) else None
@@ -334,6 +375,7 @@ class _Tree:
         if papers:
             write_document(place, resolve_document(arxiv, papers))
         else:
+            place_beside(place).unlink(missing_ok=True)
             place.unlink(missing_ok=True)
 
     def _holds(self, pith_number: Any) -> bool:

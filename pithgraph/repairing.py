@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pithgraph.checking import Check
+from pithgraph.checking import BAD_ROW, Check
 from pithgraph.errors import LogError, PithgraphError
 from pithgraph.fsck import check_pages
 from pithgraph.keyring import Keyring
@@ -38,16 +38,17 @@ _ASIDE_FILE: Final = "set-aside.jsonl"
 
 class Repaired(NamedTuple):
     """What a repair did. `events`, `aliases` and `refused` count what the log holds now, `lost` the
-    events that it held before and does not hold now, `established` those whose facts had to be
-    established anew. `set_aside` counts the rows
+    events and `lost_aliases` the alias rows that it held before and does not hold now,
+    `established` the events whose facts had to be established anew. `set_aside` counts the rows
     that stand in the file `aside`, None where there are none. `moved` is the first position at
-    which the log has another event than before, None where it has the same events at the same
-    positions."""
+    which the log has another event than before, or none where it had one; None where it has the
+    same events at the same positions."""
 
     events: int
     aliases: int
     refused: int
     lost: int
+    lost_aliases: int
     established: int
     set_aside: int
     aside: Path | None
@@ -188,22 +189,37 @@ def _rebuild(
         taken.all()
         aside.sync()
         with new.snapshot() as made:
+            aliases, lost = made.entries(b"aliases"), max(_held(snapshot) - made.size, 0)
             return Repaired(
                 made.size,
-                made.entries(b"aliases"),
+                aliases,
                 made.entries(b"refused"),
-                max(_held(snapshot) - made.size, 0),
+                lost,
+                max(_held_aliases(snapshot) - aliases, 0),
                 taken.established,
                 aside.count,
                 None,
-                taken.moved,
+                made.size if taken.moved is None and lost else taken.moved,
             )
 
 
 def _held(snapshot: Snapshot) -> int:
-    """How many events a log has held, by whatever still says so."""
+    """How many events a log has held: of the counter and two indexes, what two of them bear out, so
+    that one row too many in one of them is no event that was lost."""
     try:
         size = snapshot.size
     except LogError:
         size = 0
-    return max(size, snapshot.entries(b"by_digest"), snapshot.entries(b"by_paper"))
+    return sorted((size, snapshot.entries(b"by_digest"), snapshot.entries(b"by_paper")))[1]
+
+
+def _held_aliases(snapshot: Snapshot) -> int:
+    """How many alias rows a log has held, by those counters of papers that are sound."""
+    held = 0
+    for paper, value in snapshot.rows(b"papers"):
+        try:
+            layout.unsealed(paper, value)
+            held += layout.read_counters(value).aliases
+        except BAD_ROW:
+            continue
+    return held

@@ -7,15 +7,16 @@ becomes an `Unreadable`, with its place.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from importlib import resources
-from typing import Any, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 from pithgraph.checkpoints import text_document
 from pithgraph.cutting import (
@@ -40,6 +41,7 @@ __all__ = [
     "Piece",
     "Unreadable",
     "load_keyring",
+    "opened",
     "read_keyring",
     "read_sources",
     "read_spans",
@@ -56,6 +58,18 @@ _MAX_KEYRING_BYTES: Final = 1 << 26  # above 100,000 keys
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to read, or standard input for `-`, which is not closed. Raises OSError."""
+    if path != STANDARD_INPUT:
+        with open(path, "rb") as file:
+            yield file
+    elif sys.stdin is not None:
+        yield sys.stdin.buffer
+    else:
+        raise OSError(errno.EBADF, "standard input is closed")
+
+
 def load_keyring(path: str | os.PathLike[str] | None = None) -> Keyring:
     """The keyring in a file, or the one that ships with pithgraph, which holds the registry's key.
 
@@ -69,7 +83,7 @@ def load_keyring(path: str | os.PathLike[str] | None = None) -> Keyring:
     try:
         return Keyring.from_bytes(data)
     except (DecodeError, KeyringError) as error:
-        raise KeyringError(f"{path}: {error}") from None
+        raise KeyringError(f"the keyring {path}: {error}") from None
 
 
 def read_keyring(path: str | os.PathLike[str] | None = None) -> bytes:
@@ -79,16 +93,16 @@ def read_keyring(path: str | os.PathLike[str] | None = None) -> bytes:
         return resources.files("pithgraph").joinpath("data/keyring.json").read_bytes()
     try:
         data = bytearray()
-        with open(path, "rb") as file:
+        with opened(path) as file:
             while block := file.read(BLOCK_BYTES):
                 data += block
                 if len(data) > _MAX_KEYRING_BYTES:
                     raise KeyringError(
-                        f"{path}: longer than {_MAX_KEYRING_BYTES} bytes: no keyring is"
+                        f"the keyring {path}: longer than {_MAX_KEYRING_BYTES} bytes: no keyring is"
                     )
         return bytes(data)
     except OSError as error:
-        raise KeyringError(f"{path}: {error.strerror}") from None
+        raise KeyringError(f"the keyring {path}: {error.strerror}") from None
 
 
 def read_sources(

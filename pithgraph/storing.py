@@ -7,13 +7,13 @@ A WARC (ISO 28500) is read by warcio, which the extra `warc` brings.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
 from pithgraph.errors import StorageError
+from pithgraph.sources import opened
 
 FILE: Final = "file"
 BLOCK: Final = "block"
@@ -36,7 +36,7 @@ def stored_in(path: str | os.PathLike[str]) -> Iterator[Stored]:
     """The digest of a file, and of each record where its name is that of a WARC. Raises
     StorageError naming the file."""
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             yield Stored(FILE, None, _digest(file))
             if os.fspath(path).lower().endswith(_WARC_NAMES):
                 file.seek(0)
@@ -45,7 +45,7 @@ def stored_in(path: str | os.PathLike[str]) -> Iterator[Stored]:
         raise StorageError(f"{os.fspath(path)}: {error.strerror}") from None
 
 
-def _records(path: str | os.PathLike[str], file: io.BufferedReader) -> Iterator[Stored]:
+def _records(path: str | os.PathLike[str], file: Any) -> Iterator[Stored]:
     warcio = _warcio()
     records = warcio.archiveiterator.ArchiveIterator(file, no_record_parse=True)
     try:
@@ -77,7 +77,7 @@ def _records(path: str | os.PathLike[str], file: io.BufferedReader) -> Iterator[
         raise StorageError(f"{os.fspath(path)}: no WARC file: {error}") from None
 
 
-def _digest(file: io.BufferedReader) -> str:
+def _digest(file: Any) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 

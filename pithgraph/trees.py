@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -57,7 +58,7 @@ def write_pieces(places: Sequence[Path], pieces: Pieces) -> None:
     beside = [place_beside(place) for place in places]
     try:
         with ExitStack() as stack:
-            files = [stack.enter_context(_created(one)) for one in beside]
+            files = [stack.enter_context(created(one)) for one in beside]
 
             def write(piece: bytes) -> None:
                 for file in files:
@@ -73,14 +74,14 @@ def write_pieces(places: Sequence[Path], pieces: Pieces) -> None:
         raise
 
 
-def _created(place: Path) -> BinaryIO:
-    """A new file, and its folders where they are not there. A link is not followed."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+def created(place: Path) -> BinaryIO:
+    """A new file, and its folders where they are not there. What is there by that name, such as a
+    killed process left, goes: a link or a pipe is not written through. Raises OSError."""
     try:
-        return os.fdopen(os.open(place, flags, 0o666), "wb")
+        place.unlink()
     except FileNotFoundError:
         place.parent.mkdir(parents=True, exist_ok=True)
-        return os.fdopen(os.open(place, flags, 0o666), "wb")
+    return place.open("xb")
 
 
 def place_beside(place: Path) -> Path:
@@ -109,10 +110,20 @@ def and_newline(pieces: Pieces) -> Pieces:
     return write_all
 
 
+def is_file(place: Path) -> bool:
+    """Whether there is a regular file, and no link to one."""
+    try:
+        return stat.S_ISREG(place.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def read_object(place: Path) -> dict[str, Any]:
     """A JSON object of the tree; an empty one where there is none."""
+    if not is_file(place):  # a pipe or a device may have no end
+        return {}
     try:
         value = decode(place.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, DecodeError):
+    except DecodeError:
         return {}
     return value if isinstance(value, dict) else {}

@@ -88,15 +88,17 @@ def check_beside(event: Event, others: Iterable[Judged]) -> None:
 
 
 def last_event(others: Iterable[Judged]) -> Event | None:
-    """The valid event that a new one by the same key follows: the last of the applied order
-    (SPEC §7, 3)."""
-    last, last_at = None, ("", "")
-    for event, verdict in others:
-        if verdict.reason is None and event.view is not None:
-            at = event.view.created_at, event.view.event_id
-            if at > last_at:
-                last, last_at = event, at
-    return last
+    """The valid event that a new one by the same key follows: of those that no valid one follows
+    yet, since two that follow one are a fork, the last of the applied order (SPEC §7, 3)."""
+    valid = [
+        (event.view, event)
+        for event, verdict in others
+        if verdict.reason is None and event.view is not None
+    ]
+    followed = {view.previous_event_id for view, _ in valid}
+    ends = [one for one in valid if one[0].event_id not in followed]
+    last = max(ends, key=lambda one: (one[0].created_at, one[0].event_id), default=None)
+    return None if last is None else last[1]
 
 
 def _said(slot: Mapping[str, str]) -> str:

@@ -190,16 +190,39 @@ def test_the_target_for_a_proof_names_its_chain_or_calendar(
     assert target_for(make_proof(DIGEST, [answer(*answers)])) == target
 
 
+@pytest.mark.parametrize("height", [2**32 + 1, 10**4400], ids=["high", "endless"])
+def test_a_height_that_no_block_will_have_is_refused(run: Run, folder: Path, height: int) -> None:
+    """Python writes no number of so many digits, and an event holds none so large."""
+    answered = answer(notary.BitcoinBlockHeaderAttestation(height))
+    with pytest.raises(AnchorError, match="of a height that no block will have"):
+        read_proof(make_proof(DIGEST, [answered]))
+    (folder / "high").write_bytes(answered)
+    run("anchor", "request", "--digest", DIGEST.hex(), "-o", "request")
+    done = run("anchor", "attach", "request", "high", "-o", "a.ots")
+    assert (done.code, (folder / "a.ots").exists()) == (3, False)
+    (folder / "a.ots").write_bytes(make_proof(DIGEST, [answered]))
+    for verb in ("check", "payload"):
+        done = run("anchor", verb, "a.ots")
+        assert done.code in (1, 3), verb
+
+
+def test_a_header_whose_target_is_beyond_every_digest_is_none() -> None:
+    with pytest.raises(AnchorError, match="not below its own target"):
+        read_header("ff" * 80)
+
+
 def test_what_a_check_finds(run: Run, folder: Path) -> None:
     run("anchor", "request", "--digest", DIGEST.hex(), "-o", "request")
     run("anchor", "attach", "request", "promise", "block", "-o", "a.ots")
-    (row,) = run("anchor", "check", "a.ots", "--header", header(), "--json").rows
+    asked = ("anchor", "check", "a.ots", "--digest", DIGEST.hex())
+    (row,) = run(*asked, "--header", header(), "--json").rows
     assert row["status"] == "pass"
     first: Any = row["attestations"]
     assert (first[0]["block_height"], first[0]["block_time"]) == (700_000, 1_600_000_000)
     assert first[0]["merkle_root"] == COMMITMENT[::-1].hex()
     without = run("anchor", "check", "a.ots")
     assert (without.code, "give its --header" in without.out) == (0, True)
+    assert without.out.startswith("unconfirmed  a.ots: ")  # whatever it is a proof of
     assert COMMITMENT[::-1].hex() in without.out
     for arguments, said in (
         (("--digest", "00" * 32), "not for " + "00" * 32),

@@ -55,7 +55,9 @@ class World:
             ingest(log, [source], keyring=KEYRING)
 
     def publish(self, assurance: Assurance = "verified", **options: Any) -> Published:
+        """Withdraws what has no record, unless told otherwise."""
         made = {"base_url": ORIGIN, "name": "A mirror", "generated_at": at(0), "keyring": KEYRING}
+        made["withdraw"] = True
         with LogWriter.open(self.folder / "log") as log:
             return publish(log, self.out, assurance=assurance, **(made | options))
 
@@ -302,6 +304,26 @@ def test_what_no_longer_counts_is_withdrawn(world: World) -> None:
     assert world.publish() == Published(1, 0, 1, 0, 2)
 
 
+def test_nothing_is_withdrawn_unless_it_is_asked_for(world: World) -> None:
+    """The wrong log, keyring or assurance would empty a mirror, and exit with 0."""
+    unsigned = {name: RECORD[name] for name in RECORD if name != "signature"}
+    world.take(unsigned, OTHER_RECORD, arxiv())
+    world.publish("stated")
+    before = {name: data for name, (_, data) in world.files().items() if PAPER.suffix in name}
+    empty = World(world.folder / "empty")
+    empty.folder.mkdir()
+    empty.take()
+    empty.out = world.out
+    for other, assurance in ((world, "verified"), (empty, "stated")):
+        with pytest.raises(OutputError, match="of which this log has no record"):
+            other.publish(cast(Assurance, assurance), withdraw=False)
+        after = world.files()
+        assert {name: after[name][1] for name in before} == before
+        assert RESOLVE in after
+    assert world.publish("stated", withdraw=False).withdrawn == 0
+    assert world.publish().withdrawn == 1
+
+
 def test_an_arxiv_id_may_mean_several_papers(world: World) -> None:
     second = signed_event("record_created", paper=SECOND_VERSION)
     unsigned = {name: second[name] for name in second if name != "signature"}
@@ -398,17 +420,55 @@ def test_what_a_killed_process_left_is_withdrawn_with_its_paper(world: World) ->
     assert world.files().keys() == OF_ALL
 
 
-def test_nothing_is_written_through_a_link_in_place_of_a_file_to_be(world: World) -> None:
+@pytest.mark.parametrize("name", [f"pith/.{PAPER.suffix}.json.partial", f".{STATE_FILE}.partial"])
+@pytest.mark.parametrize("make", [os.symlink, os.link])
+def test_nothing_is_written_through_a_link_in_place_of_a_file_to_be(
+    world: World, name: str, make: Any
+) -> None:
     world.take(RECORD)
     precious = world.folder / "precious"
     precious.write_text("mine")
-    place = world.out / "pith" / f".{PAPER.suffix}.json.partial"
-    place.parent.mkdir(parents=True)
-    place.symlink_to(precious)
+    (world.out / name).parent.mkdir(parents=True, exist_ok=True)
+    make(precious, world.out / name)
     (world.out / STATE_FILE).touch()
-    with pytest.raises(OutputError, match=r"\.partial"):
-        world.publish()
+    world.publish()
     assert precious.read_text() == "mine"
+    assert world.files().keys() == of_paper(PAPER) | OF_ALL
+
+
+@pytest.mark.parametrize("name", [f"pith/.{PAPER.suffix}.json.partial", RESOLVE])
+def test_a_pipe_in_the_tree_is_not_waited_for(world: World, name: str) -> None:
+    world.take(RECORD, arxiv())
+    (world.out / name).parent.mkdir(parents=True)
+    os.mkfifo(world.out / name)
+    (world.out / STATE_FILE).touch()
+    world.publish()
+    assert world.files().keys() == of_paper(PAPER) | OF_ALL | {RESOLVE}
+
+
+def test_a_run_that_broke_off_under_other_circumstances_is_not_taken_as_up_to_date(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run of before finds its own circumstances in no head then, and writes all anew."""
+    world.take(RECORD, OTHER_RECORD, arxiv())
+    world.publish()
+    good = {name: data for name, (_, data) in world.files().items()}
+    for count in range(1, 12):
+        left = [count]
+
+        def replace(one: Any, other: Any, left: list[int] = left) -> None:
+            left[0] -= 1
+            if not left[0]:
+                raise KeyboardInterrupt
+            os.rename(one, other)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", replace)
+            with pytest.raises(KeyboardInterrupt):
+                world.publish("stated", base_url="https://other.example")
+        done = world.publish()
+        assert done.written in (0, 2)
+        assert {name: data for name, (_, data) in world.files().items()} == good
 
 
 def test_a_file_that_cannot_be_written_is_named(world: World) -> None:
@@ -417,7 +477,7 @@ def test_a_file_that_cannot_be_written_is_named(world: World) -> None:
     (world.out / STATE_FILE).touch()
     with pytest.raises(OutputError, match=rf"{PAPER.suffix}\.json"):
         world.publish()
-    assert {data for _, data in world.files().values()} == {b""}
+    assert {data for _, data in world.files().values()} == {b"{}\n"}
     world.out = world.folder / "1.jsonl"
     with pytest.raises(OutputError, match=r"1\.jsonl"):
         world.publish()

@@ -258,6 +258,17 @@ def test_the_last_event_is_that_of_the_applied_order() -> None:
     assert last_event([]) is None
 
 
+def test_what_is_followed_already_is_not_followed_again() -> None:
+    """Though it is the last in time: two that follow one are a fork."""
+    late = signed_event("correction", created_at=at(5))
+    early = signed_event("correction", created_at=at(3), previous_event_id=late["event_id"])
+    judged = [Judged(Event.from_value(event), Verdict(None, "", False)) for event in (late, early)]
+    for order in permutations(judged):
+        last = last_event(order)
+        assert last is not None
+        assert last.event_id == early["event_id"]
+
+
 # --- refusals --------------------------------------------------------------------------------
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -34,7 +36,7 @@ from pithgraph.identifiers import PithNumber, suffix_of
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log
 from pithgraph.replaying import current_state, find_paper
-from pithgraph.sources import load_keyring
+from pithgraph.sources import STANDARD_INPUT, load_keyring, opened
 from pithgraph.validation import STATED
 
 _CALENDAR = "https://a.pool.opentimestamps.org/digest"
@@ -102,14 +104,18 @@ def attach(request_path: str, answers: tuple[str, ...], output: str | None, as_j
     digest = _read(request_path)
     if len(digest) != hashlib.sha256().digest_size:
         raise AnchorError(f"{request_path} is no request: it has {len(digest)} bytes, not 32")
-    proof = make_proof(digest, map(_read, answers))
+    given = [_read(answer) for answer in answers]
+    for name, answer in zip(answers, given, strict=True):
+        with _named(name):
+            make_proof(digest, [answer])
+    proof = make_proof(digest, given)
+    ends = read_proof(proof).attestations
     if output is None and not as_json:
         raise click.UsageError("the proof is not text: give -o FILE")
     if output is not None:
         with result(output) as write:
             write(proof)
     row = {"digest": digest.hex(), "path": output}
-    ends = read_proof(proof).attestations
     if as_json:
         out_json(row | {"attestations": [_row(end, None) for end in ends]})
     else:
@@ -122,17 +128,19 @@ def attach(request_path: str, answers: tuple[str, ...], output: str | None, as_j
 @click.argument("proof_path", metavar="PROOF", type=click.Path(dir_okay=False))
 @options.output
 @click.option("--json", "_", is_flag=True, help="Print JSON, which it does anyway.")
-def payload(proof_path: str, output: str | None, _: bool) -> int:
+def print_payload(proof_path: str, output: str | None, _: bool) -> int:
     """Print the payload of a timestamp_anchor with this proof, for `pithgraph sign`.
 
     \b
     pithgraph anchor payload N7NXYVEE.ots -o payload.json
     """
     proof = _read(proof_path)
-    deliver(encode(payload_of(proof)) + b"\n", output)
+    with _named(proof_path):
+        payload = payload_of(proof)
+    deliver(encode(payload) + b"\n", output)
     say(
         f"to sign it: pithgraph sign timestamp_anchor PITH --payload {output or '-'} "
-        f"--target {target_for(proof)} --key key.pem"
+        f"--target {target_for(proof)} --key key.pem --keyring keys.json"
     )
     return FINE
 
@@ -161,7 +169,8 @@ def check(
 ) -> int:
     """Check a proof, or with --log the proofs of a paper's anchors, and say what they attest.
 
-    A proof must commit to the digest: that of --digest, or of the paper. Pending is not failed: a
+    A proof must commit to the digest: that of --digest, or of the paper; with neither it is
+    unconfirmed what it is a proof of. Pending is not failed: a
     calendar has promised, and no block is named yet. A block is compared with the --header of that
     Merkle root; without one the root to look for is shown. Exit 1 where a proof fails.
 
@@ -178,7 +187,7 @@ def check(
         if as_json:
             out_json(row)
         else:
-            colour = "red" if row["status"] == "fail" else "green"
+            colour = {"fail": "red", "unconfirmed": "yellow"}.get(row["status"], "green")
             out(f"{row['status']}  {place}: {row['detail']}", colour)
             for end in row["attestations"]:
                 out(f"  {end['detail']}")
@@ -191,6 +200,8 @@ def _proofs(
     """Each proof with its place and the digest that it must be for, where that is known; None for a
     proof that is no base64."""
     if log_path is None:
+        if not os.path.exists(what) and what != STANDARD_INPUT:
+            raise AnchorError(f"{what}: no such file (of a paper, name the log by --log)")
         yield what, _read(what), _wanted(None, None, digest, keyring) if digest else None
         return
     with Log.open(log_path) as log:
@@ -242,6 +253,9 @@ def _checked(
         detail = f"it is for {anchor.digest.hex()}, and names a block; give its --header to be sure"
     else:
         detail = f"it is for {anchor.digest.hex()}, and pending"
+    if wanted is None:
+        detail += "; whether that is the record's digest, --digest asks"
+        return row | {"status": "unconfirmed", "detail": detail}
     return row | {"status": "pass", "detail": detail}
 
 
@@ -306,9 +320,18 @@ def _record_digest(log: Log, paper: PithNumber, keyring: Keyring) -> bytes | Non
     return digest
 
 
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """What is wrong with a file's content, with its name."""
+    try:
+        yield
+    except AnchorError as error:
+        raise AnchorError(f"{path}: {error}") from None
+
+
 def _read(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             return file.read(MAX_PROOF_BYTES + 1)
     except OSError as error:
         raise AnchorError(f"{path}: {error.strerror}") from None

@@ -91,8 +91,8 @@ def _repair(log_path: str, keyring_path: str | None, as_json: bool) -> None:
         return
     out(
         f"repaired: {done.events} events, {done.aliases} alias rows, {done.refused} refused; "
-        f"events lost: {done.lost}; facts established anew: {done.established}; "
-        f"set aside: {done.set_aside}"
+        f"events lost: {done.lost}; alias rows lost: {done.lost_aliases}; "
+        f"facts established anew: {done.established}; set aside: {done.set_aside}"
     )
     if done.aside is not None:
         out(f"what was set aside, with its bytes: {done.aside}")

@@ -221,6 +221,8 @@ def _edit(
 ) -> None:
     """Replace a keyring file by what `change` makes of it. Raises KeyringError; then the file is as
     it was."""
+    if path.endswith("/"):  # of which the system and `Path` think differently
+        raise KeyringError(f"{path}: a keyring is a file: leave out the / at its end")
     with _alone_beside(path):
         _replace(path, change, done, as_json, may_be_new=may_be_new)
 

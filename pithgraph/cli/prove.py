@@ -118,8 +118,9 @@ def _prove(
     row: dict[str, Any] = {"origin": checkpoint.origin, "size": checkpoint.size}
     whole = f"the {checkpoint.size} events of {checkpoint.origin}"
     if old_path is not None:
-        document = prove_consistency(snapshot, load_checkpoint(old_path), note)
-        row["old_size"] = read_checkpoint(load_checkpoint(old_path)).size
+        old = load_checkpoint(old_path)
+        document = prove_consistency(snapshot, old, note)
+        row["old_size"] = read_checkpoint(old).size
         return encode(document) + b"\n", f"{whole} begin with those of {old_path}", row
     assert event is not None
     stored = find_event(snapshot, event)

@@ -44,6 +44,12 @@ def _origin(_: click.Context, __: click.Parameter, url: str) -> str:
     help="Publish this key of the keyring, the first also in the manifest; by default the "
     "registry's keys that are not revoked. May be repeated.",
 )
+@click.option(
+    "--withdraw",
+    is_flag=True,
+    help="Take away the papers of OUT that have no record any more. Without, the first such paper "
+    "ends the run.",
+)
 @options.assurance
 @options.keyring
 @options.json_lines
@@ -53,6 +59,7 @@ def command(
     base_url: str,
     name: str,
     signing_key_ids: tuple[str, ...],
+    withdraw: bool,
     assurance: Assurance,
     keyring_path: str | None,
     as_json: bool,
@@ -79,6 +86,7 @@ def command(
                 keyring=keyring,
                 signing_key_ids=signing_key_ids,
                 assurance=assurance,
+                withdraw=withdraw,
                 progress=lambda looked: bar.update(looked, looked),
             )
     under = {"keyring_sha256": keyring.sha256, "assurance": assurance}
