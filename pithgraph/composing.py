@@ -186,6 +186,11 @@ def payload_of(event_type: str, values: Mapping[str, Any], target: str) -> dict[
     return payload
 
 
+def has_default_target(event_type: str) -> bool:
+    """Whether a target follows, for some signers at least, where none is given."""
+    return event_type in _TARGETS or event_type == "author_attestation"
+
+
 def target_of(
     event_type: str, payload: Mapping[str, Any], signer_id: str, signer_type: str
 ) -> str | None:

@@ -180,7 +180,7 @@ def _rows_of_record(record: dict[str, Any], keyring: Keyring | None) -> dict[str
         raise Refused("wrong_shape", f"first_computed_at {receipt.first_computed_at!r} is no time")
     key = keyring.by_key_id(receipt.key_id) if keyring is not None else None
     if key is None or key.fingerprint != receipt.public_key_fingerprint:
-        raise Refused("unknown_signer", f"key {receipt.key_id!r}: --keyring names another file")
+        raise Refused("unknown_signer", f"key {receipt.key_id!r}: name a keyring that has it")
     signer = {name: getattr(key, name) for name in ("key_id", "signer_id", "signer_type")}
     signer["public_key_fingerprint"] = key.fingerprint
     payload: dict[str, Any] = {name: record[name] for name in _RECORD_MEMBERS if name in record}

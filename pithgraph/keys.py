@@ -209,8 +209,9 @@ def private_key_from_pem(pem: bytes, passphrase: bytes | None = None) -> Ed25519
         key = serialization.load_pem_private_key(pem, passphrase)
     except TypeError:
         raise PrivateKeyError(
-            "the private key is encrypted: give its passphrase, or write it to another file "
-            "without one, as by `openssl pkey -in KEY -out OTHER`"
+            "the private key is encrypted: give its passphrase (--passphrase-file, where the verb "
+            "has it), or write it to another file without one, as by `openssl pkey -in KEY -out "
+            "OTHER`"
             if passphrase is None
             else "the private key is not encrypted: give no passphrase"
         ) from None

@@ -490,7 +490,9 @@ def test_events_of_unknown_keys_are_pointed_out(run, tmp_path: Path, keyring: Pa
     log = tmp_path / "log"
     run("ingest", "--log", log, jsonl(tmp_path / "e.jsonl", signed_event()), "--keyring", keyring)
     for verb in (("replay", "--log", log), ("state", "--log", log, PAPER.number)):
-        said = "1 events are of keys that the keyring does not hold: --keyring names another"
+        said = (
+            "1 events are of keys that the keyring does not hold: name one that does by --keyring"
+        )
         assert said in run(*verb).err
         assert said not in run(*verb, "--keyring", keyring).err
 

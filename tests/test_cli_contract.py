@@ -280,6 +280,26 @@ def test_an_export_as_json_goes_into_a_file(run: Run, folder: Path) -> None:
     assert (done.code, done.out, "give -o" in done.err) == (2, "", True)
 
 
+def test_a_proof_is_written_once_and_over_nothing(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    verb = ("proof", "build", "--log", "log", PAPER.number, *RING, "-o", "proofs", "--json")
+    (row,) = run(*verb).rows
+    path = folder / str(row["path"])
+    whole, inode = path.read_bytes(), path.stat().st_ino
+    assert run(*verb).code == 0
+    assert path.stat().st_ino == inode
+    path.write_bytes(b"mine")
+    done = run(*verb)
+    assert (done.code, path.read_bytes()) == (3, b"mine")
+    path.unlink()
+    path.symlink_to(folder / "e.jsonl")
+    before = (folder / "e.jsonl").read_bytes()
+    assert run(*verb).code == 3
+    assert (folder / "e.jsonl").read_bytes() == before != whole
+
+
 def write_while_another_does(path: Path) -> None:
     with result(str(path)) as write:
         write(b"ours")

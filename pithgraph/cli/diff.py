@@ -88,6 +88,7 @@ def command(
         for ours, theirs in _pairs(*(side.papers(only) for side in sides)):
             told.add(ours, theirs)
     told.say()
+    say(f"under keyring {keyring.sha256}, assurance {assurance}")
     if told.papers == 0 and code == FINE:
         say("nothing was compared: neither side has a paper of the other's, or of that name")
         return FAILED

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,7 +96,8 @@ def result(path: str | None, *, replaces: str | None = None) -> Iterator[Callabl
         there = place.exists()
         if there and not (replaces is not None and place.samefile(replaces)):
             raise OutputError(f"{path} is there already, and is not replaced: name a new file")
-        beside = place.with_name(f".{place.name}.{os.getpid()}.partial")
+        # Not by the process's number, which another machine's or container's has too.
+        beside = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}.partial")
         try:
             with beside.open("xb") as file:
                 yield file.write
@@ -157,7 +159,10 @@ def unknown_keys(state: State) -> int:
 def say_unknown(events: int) -> None:
     """What to do about events of unknown keys."""
     if events:
-        say(f"{events} events are of keys that the keyring does not hold: --keyring names another")
+        say(
+            f"{events} events are of keys that the keyring does not hold: name one that does by "
+            "--keyring (`pithgraph keyring add` adds keys to a file)"
+        )
 
 
 def printable_json(text: str) -> str:

@@ -12,7 +12,7 @@ import click
 from pithgraph.canonical import digest, encode
 from pithgraph.cli import FAILED, FINE, REFUSED, options
 from pithgraph.cli.output import deliver, out, out_json, say
-from pithgraph.errors import DecodeError, ProofError
+from pithgraph.errors import DecodeError, OutputError, ProofError
 from pithgraph.identifiers import parse_reference
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log
@@ -99,6 +99,15 @@ def _print(row: dict[str, Any], as_json: bool) -> None:
         out("  slot " + json.dumps(row["slot"], ensure_ascii=False))
 
 
+def _write_once(path: Path, data: bytes) -> None:
+    """Write a proof under the name that its digest gives, unless it is there. Raises OutputError
+    where something else has that name."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise OutputError(f"{path} is no regular file, and is not replaced")
+    if not path.exists() or path.read_bytes() != data:
+        deliver(data, str(path))
+
+
 @command.command("build")
 @options.log_folder
 @click.argument("pith", metavar="PITH")
@@ -128,7 +137,7 @@ def build(log_path: str, pith: str, keyring_path: str | None, folder: str, as_js
     for proof in proofs:
         text = encode(proof)
         path = Path(folder) / f"{paper.suffix[:8]}-{proof['rule']}-{digest(text)[:12]}.json"
-        deliver(text + b"\n", str(path), replaces=str(path))
+        _write_once(path, text + b"\n")
         if as_json:
             ids = [event["event_id"] for event in proof["events"]]
             row = {"path": str(path), "pith_number": str(paper), "event_ids": ids}
@@ -137,5 +146,5 @@ def build(log_path: str, pith: str, keyring_path: str | None, folder: str, as_js
             out(str(path))
     say(f"equivocations about {paper}: {len(proofs)}, under keyring {keyring.sha256}")
     if not proofs and keyring_path is None:
-        say("events of keys that the keyring does not hold show none: --keyring names another")
+        say("events of keys that the keyring does not hold show none: name another by --keyring")
     return FINE

@@ -25,6 +25,14 @@ def _origin(_: click.Context, __: click.Parameter, url: str) -> str:
     return origin
 
 
+def _text(_: click.Context, __: click.Parameter, name: str) -> str:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise click.BadParameter("it is no text in UTF-8") from None
+    return name
+
+
 @click.command("publish")
 @options.log_folder
 @click.argument("folder", metavar="OUT", type=click.Path(file_okay=False))
@@ -35,7 +43,7 @@ def _origin(_: click.Context, __: click.Parameter, url: str) -> str:
     metavar="URL",
     help="What the tree is served under: scheme and host, since the published paths begin there.",
 )
-@click.option("--name", required=True, help="The mirror's name, for its manifest.")
+@click.option("--name", required=True, callback=_text, help="The mirror's name, for its manifest.")
 @click.option(
     "--signing-key-id",
     "signing_key_ids",

@@ -16,7 +16,7 @@ from pithgraph.authoring import load_passphrase, load_payload, load_private_key,
 from pithgraph.cli import FAILED, FINE, options
 from pithgraph.cli.form import ask_fields, ask_target, ask_whether, is_on_terminal, read_option
 from pithgraph.cli.output import deliver, out, out_json, printable_json, say
-from pithgraph.composing import FIELDS, TARGETS, Field, payload_of, target_of
+from pithgraph.composing import FIELDS, TARGETS, Field, has_default_target, payload_of, target_of
 from pithgraph.errors import IdentifierError
 from pithgraph.events import Event
 from pithgraph.identifiers import (
@@ -97,10 +97,13 @@ def _command_of(event_type: str) -> click.Command:
         who=_ANYONE if kind.signer_types is None else " or ".join(sorted(kind.signer_types)),
         target=TARGETS[event_type],
         more=_FROM_OPTIONS if fields else _FROM_A_FILE,
-        example=" ".join(
-            f"{_option(field)} ..." for field in fields if field.required and not field.nullable
-        )
-        or "--payload payload.json",
+        example=("" if has_default_target(event_type) else "--target ... ")
+        + (
+            " ".join(
+                f"{_option(field)} ..." for field in fields if field.required and not field.nullable
+            )
+            or "--payload payload.json"
+        ),
     )
     decorators = [click.argument("pith", metavar="PITH")]
     decorators += [
@@ -113,7 +116,7 @@ def _command_of(event_type: str) -> click.Command:
         )
         for field in fields
     ]
-    decorators += _common(payload_is_required=not fields)
+    decorators += _common(event_type, payload_is_required=not fields)
     function: Callable[..., int] = run
     for decorator in reversed(decorators):
         function = decorator(function)
@@ -154,7 +157,7 @@ _FROM_A_FILE = (
 )
 
 
-def _common(*, payload_is_required: bool) -> list[Callable[[Any], Any]]:
+def _common(event_type: str, *, payload_is_required: bool) -> list[Callable[[Any], Any]]:
     return [
         click.option(
             "--payload",
@@ -174,7 +177,7 @@ def _common(*, payload_is_required: bool) -> list[Callable[[Any], Any]]:
         click.option("--key-id", metavar="ID", help="By default as the keyring has it."),
         click.option("--signer-id", metavar="ID", help="By default as the keyring has it."),
         click.option("--signer-type", metavar="TYPE", help="By default as the keyring has it."),
-        click.option("--target", metavar="TEXT", help="By default what follows from the kind."),
+        click.option("--target", metavar="TEXT", help=f"What it is about: {TARGETS[event_type]}."),
         click.option("--created-at", metavar="TIME", help="By default now, in whole seconds."),
         click.option(
             "--previous",
