@@ -137,6 +137,14 @@ def test_a_proof_brings_its_two_events_to_a_log() -> None:
     assert row.rule == "same_slot"
 
 
+def test_junk_that_states_an_id_is_in_no_proof() -> None:
+    events = [Event.from_value(event) for event in (ONE, TWO)]
+    (row,) = merge_events(PAPER.number, events, [], RING).equivocations
+    junk = [Event.from_value(changed(TWO, "payload.note", f"junk {n}")) for n in range(100)]
+    assert min(one.sha256 for one in junk) < events[1].sha256
+    assert build_proof(row, [*junk, *events], RING) == build_proof(row, events, RING)
+
+
 def test_what_cannot_be_built() -> None:
     events = [Event.from_value(event) for event in (ONE, TWO)]
     (row,) = merge_events(PAPER.number, events, [], RING).equivocations

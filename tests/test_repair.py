@@ -98,6 +98,29 @@ def test_a_sound_log_stays_what_it_is(sound: Path, tmp_path: Path) -> None:
     assert sorted(os.listdir(folder)) == ["data.mdb", "lock.mdb", "writer.lock"]
 
 
+def test_lost_alias_rows_and_last_events_are_counted(sound: Path, tmp_path: Path) -> None:
+    patient = Patient(sound)
+    rows = {table: list(patient.rows[table]) for table in patient.rows}
+    patient.close()
+    (name, block) = rows[b"events"][-1]
+    gone = [
+        Damage(b"aliases", tuple((key, None) for key, _ in rows[b"aliases"][:2]), "two aliases"),
+        Damage(b"tiles", tuple((key, None) for key, _ in rows[b"tiles"]), "the tree"),
+        Damage(b"events", ((name, block[: len(block) // 2]),), "half of the last block"),
+    ]
+    before = Said(sound)
+    done = repair(damaged(sound, tmp_path / "aliases", gone[0]), keyring=RING)
+    assert (done.lost_aliases, done.lost, done.moved) == (2, 0, None)
+    # Without the tree nothing but the counters tells that there were more.
+    folder = damaged(sound, tmp_path / "events", *gone[1:])
+    done = repair(folder, keyring=RING)
+    assert done.lost == len(before.events) - len(Said(folder).events) > 0
+    assert done.moved is not None
+    stray = Damage(b"by_digest", ((b"\0" * 32, rows[b"by_digest"][0][1]),), "a row too many")
+    done = repair(damaged(sound, tmp_path / "stray", stray), keyring=RING)
+    assert (done.lost, done.moved) == (0, None)
+
+
 @pytest.mark.parametrize(
     "table",
     [
