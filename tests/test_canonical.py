@@ -188,6 +188,7 @@ REFUSED: list[tuple[str, bytes, int, int]] = [
     ("byte_order_mark", b"\xef\xbb\xbf{}", 1, 1),
     ("byte_order_mark", b"\xef\xbb\xbf", 1, 1),
     ("invalid_utf8", b'\n"\xff"', 2, 2),
+    ("syntax", b"\n[x]", 2, 2),
     ("invalid_utf8", b'{\n"a":"\xff"}', 2, 6),
     ("invalid_utf8", b'"\xc3\xa9\xc3"', 1, 4),
     ("invalid_utf8", b'"\xed\xa0\x80"', 1, 2),
