@@ -23,7 +23,7 @@ import pytest
 import signing
 from pithgraph.errors import IdentifierError, LogError
 from pithgraph.events import Event
-from pithgraph.identifiers import parse_pith_number
+from pithgraph.identifiers import parse_pith_number, parse_reference
 from pithgraph.ingestion import Ingested, ingest_pieces, new_rows
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter, layout
@@ -385,6 +385,35 @@ def test_whatever_is_damaged_is_a_log_error(tmp_path: Path, name: str) -> None:
     table, change = (WRONG | NOT_UTF8)[name]
     damage(tmp_path, table, of_first(tmp_path, table), change)
     assert log_errors(tmp_path) > 0
+
+
+def test_a_number_with_a_year_is_found_in_that_year_alone(tmp_path: Path) -> None:
+    other = PAPER.number.replace("pith:2024:", "pith:2023:")
+    events = [signed_event(), signed_event(subject_pith_number=other)]
+    with LogWriter.open(tmp_path) as log:
+        pieces = [Piece("a", None, canonical(event)) for event in events]
+        assert ingest_pieces(log, pieces).appended == 2
+        with log.snapshot() as snapshot:
+            for number in (PAPER.number, other):
+                assert [str(one) for one in snapshot.find(parse_reference(number))] == [number]
+            assert len(snapshot.find(parse_reference(PAPER.suffix))) == 2
+
+
+def test_a_counter_that_reaches_into_the_next_paper_is_a_log_error(tmp_path: Path) -> None:
+    rich(tmp_path)
+    first, second = (paper for paper, _ in tables(tmp_path)[b"papers"][:2])
+
+    def one_more(value: bytes | None) -> bytes:
+        counters = layout.read_counters(value)
+        return layout.counters_value(first, counters._replace(events=counters.events + 1))
+
+    damage(tmp_path, b"papers", first, one_more)
+    with Log.open(tmp_path) as log, log.snapshot() as snapshot:
+        assert snapshot.index_of(layout.paper_of(second))
+        with pytest.raises(LogError, match="the index of paper"):
+            snapshot.index_of(layout.paper_of(first))
+        with pytest.raises(LogError, match="the index of paper"):
+            list(snapshot.papers_indexed())
 
 
 @pytest.mark.parametrize("name", [b"format", b"events", b"papers", b"compression"])

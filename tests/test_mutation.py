@@ -488,10 +488,6 @@ PLANTED: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "log/snapshot": {
-        "one event too many at a position": (
-            "if at is None or layout.position_of_index(row[0]) < at:",
-            "if at is None or layout.position_of_index(row[0]) <= at:",
-        ),
         "one alias row too few at a position": (
             "if at is None or alias.position <= at:",
             "if at is None or alias.position < at:",

@@ -108,11 +108,9 @@ class Snapshot:
         """How much the log holds of a paper."""
         return layout.read_counters(self._get(b"papers", layout.paper_key(paper)))
 
-    def events_of(self, paper: PithNumber, at: int | None = None) -> Iterator[StoredEvent]:
-        """A paper's events, about in merge order; with `at`, those below that position."""
-        for row in self.index_of(paper):
-            if at is None or layout.position_of_index(row[0]) < at:
-                yield self.event_of(row)
+    def events_of(self, paper: PithNumber) -> Iterator[StoredEvent]:
+        """A paper's events, about in merge order."""
+        return map(self.event_of, self.index_of(paper))
 
     def event_of(self, row: IndexRow) -> StoredEvent:
         """The event that a row of the index is about. Raises LogError where it is not there."""
