@@ -24,7 +24,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "kinds": (MERGED, "tests/test_events.py"),
     "resolution": (
         *(MERGED, THROUGH_THE_LOG, "tests/test_proofs.py", "tests/test_views.py"),
-        *("tests/test_audit.py", "tests/test_merge.py"),
+        *("tests/test_explain.py", "tests/test_audit.py", "tests/test_merge.py"),
     ),
     "merge": (
         *(MERGED, THROUGH_THE_LOG, "tests/test_proofs.py", "tests/test_views.py"),
