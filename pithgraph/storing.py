@@ -42,7 +42,7 @@ def stored_in(path: str | os.PathLike[str]) -> Iterator[Stored]:
                 file.seek(0)
                 yield from _records(path, file)
     except OSError as error:
-        raise StorageError(f"{os.fspath(path)}: {error.strerror}") from None
+        raise StorageError(f"{os.fspath(path)}: {error.strerror or error}") from None
 
 
 def _records(path: str | os.PathLike[str], file: Any) -> Iterator[Stored]:

@@ -211,6 +211,12 @@ def test_a_header_whose_target_is_beyond_every_digest_is_none() -> None:
         read_header("ff" * 80)
 
 
+def test_a_request_is_for_a_paper_or_a_digest(run: Run, folder: Path) -> None:
+    done = run("anchor", "request", PAPER.number, "--log", "log", "--digest", "aa" * 32, "-o", "x")
+    assert (done.code, "and not both" in done.err) == (2, True)
+    assert not (folder / "x").exists()
+
+
 def test_what_a_check_finds(run: Run, folder: Path) -> None:
     run("anchor", "request", "--digest", DIGEST.hex(), "-o", "request")
     run("anchor", "attach", "request", "promise", "block", "-o", "a.ots")

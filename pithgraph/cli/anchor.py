@@ -293,6 +293,8 @@ def _wanted(
     pith: str | None, log_path: str | None, digest: str | None, keyring: Keyring
 ) -> bytes | None:
     """The digest that is to be anchored. Raises IdentifierError, UsageError."""
+    if digest is not None and pith is not None:
+        raise click.UsageError("give a PITH or --digest, and not both")
     if digest is not None:
         if len(digest) != 64 or not all(letter in "0123456789abcdefABCDEF" for letter in digest):
             raise IdentifierError(f"{digest[:100]!r} is no SHA-256 in 64 hex digits")
