@@ -509,7 +509,6 @@ PLANTED: dict[str, dict[str, tuple[str, str]]] = {
 EQUIVALENT: dict[str, dict[str, str]] = {
     "resolution": {},
     "merge": {},
-    "validation": {},
     "proofs": {},
     "canonical": {
         "canonical: 0 -> 1": "of `number != 0`: 1 goes the slow way then, to the same value",
