@@ -188,6 +188,7 @@ def test_a_long_output_ends_with_its_first_failures(  # type: ignore[no-untyped-
         assert len(run("audit", many, "--keyring", keyring).err.splitlines()) == said
 
 
+@pytest.mark.longer
 def test_a_report_is_the_same_with_workers_and_replaces_nothing(  # type: ignore[no-untyped-def]
     run, many: Path, keyring: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -375,6 +375,7 @@ def test_timestamps_that_are_none(door: Door) -> None:
 # --- files and folders -------------------------------------------------------------------------
 
 
+@pytest.mark.longer
 def test_what_a_folder_may_hold_instead_of_files(door: Door) -> None:
     folder = door.folder / "sources"
     folder.mkdir()

@@ -428,6 +428,7 @@ def test_kills_at_random_moments(kills: int, large: Input, tmp_path: Path) -> No
     assert completed
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_every_finished_batch(
     number: signal.Signals, small: Input, tmp_path: Path
@@ -481,6 +482,7 @@ def fill(disk: Path, left: int) -> Path:
     return ballast
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("left", [1024 * kilo for kilo in (0, 20, 60, 140, 180, 300)])
 def test_a_full_disk_loses_nothing_that_was_reported(left: int, small: Input, disk: Path) -> None:
     ballast = fill(disk, left)

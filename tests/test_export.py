@@ -231,6 +231,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[bytes]:
     )
 
 
+@pytest.mark.longer
 def test_the_verb_and_the_door(tmp_path: Path) -> None:
     keyring = tmp_path / "keyring.json"
     keyring.write_bytes(canonical(KEYRING))

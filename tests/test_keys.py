@@ -84,6 +84,7 @@ def test_keys_are_taken_as_libsodium_takes_points(key: bytes) -> None:
     assert (public_key_fault(key) is None) == sodium_takes_key(key) == is_taken(key)
 
 
+@pytest.mark.longer
 @each_backend
 @settings(max_examples=60)
 @given(st.binary(min_size=32, max_size=32), st.integers(0, 7))
@@ -382,6 +383,7 @@ def misjudged(check: Callable[[bytes, bytes, bytes], bool]) -> list[Trial]:
     return [trial for trial in KNOWN if check(*trial) != plainly_verifies(*trial)]
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("name", ["cryptography", "pynacl"])
 def test_known_forgeries_are_judged_as_plain_arithmetic_does(name: str) -> None:
     assert misjudged(keys.BACKENDS[name]) == []
@@ -409,6 +411,7 @@ def opened_with_any_s(signed: bytes, key: bytes) -> bytes:
     return bindings.crypto_sign_open(reduced + signed[64:], key)
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize(
     ("name", "part", "faulty"),
     [

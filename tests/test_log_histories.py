@@ -645,6 +645,7 @@ def test_a_fork_is_found_whatever_the_id_that_it_is_at(tmp_path: Path, begins: s
     assert set(row.event_ids) == {event["event_id"] for event in forked}
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("name", INGEST_FAULTS)
 def test_a_fault_planted_in_the_ingest_is_caught(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

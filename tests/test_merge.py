@@ -560,6 +560,7 @@ def test_without_a_fault_nothing_is_caught() -> None:
     assert not is_caught()
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize("fault", sorted(FAULTS))
 def test_a_planted_fault_is_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     FAULTS[fault](monkeypatch)

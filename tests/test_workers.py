@@ -164,6 +164,7 @@ def test_so_many_workers_make_the_same_log(
         keys.use_backend()
 
 
+@pytest.mark.longer
 def test_the_door_of_the_authentic_is_the_same_with_workers(
     sources: list[str], tmp_path: Path
 ) -> None:
@@ -247,6 +248,7 @@ NO_BYTES: Any = 5
 BROKEN_KEYS = Keyring([key._replace(public_key=NO_BYTES) for key in RING.keys], RING.sha256)
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize(
     ("count", "keyring", "progress", "raised", "least"),
     [
