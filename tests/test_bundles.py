@@ -11,7 +11,7 @@ import pytest
 
 import signing
 from pithgraph.audit import audit_bytes
-from pithgraph.errors import HandingError
+from pithgraph.errors import HandingError, LogError
 from pithgraph.handing import write_bundle
 from pithgraph.identifiers import PithNumber, parse_pith_number
 from pithgraph.ingestion import ingest
@@ -20,6 +20,7 @@ from pithgraph.kinds import KINDS
 from pithgraph.log import Log, LogWriter
 from pithgraph.replaying import replay
 from signing import OTHER_PAPER, PAPER, Json, at, canonical, changed, signed_event
+from test_log import damage
 
 CASES = Path(__file__).resolve().parents[1] / "fixtures" / "cases"
 KEYRING_VALUE = signing.keyring_value()
@@ -246,3 +247,25 @@ def test_the_verb(run: Any, published: Path, tmp_path: Path) -> None:
         "assurance": "verified",
         "path": str(tmp_path / "b"),
     }
+
+
+def test_a_damaged_event_is_in_no_bundle(tmp_path: Path) -> None:
+    """It is another event then, which nobody has signed, or no JSON."""
+    events = [signed_event("record_created"), signed_event("correction")]
+    (tmp_path / "e.jsonl").write_bytes(b"\n".join(map(canonical, events)))
+    with LogWriter.open(tmp_path / "log") as log:
+        ingest(log, [tmp_path / "e.jsonl"], keyring=KEYRING)
+    reason = events[1]["payload"]["reason"].encode()
+
+    def damaged(block: bytes | None) -> bytes:
+        assert block is not None
+        assert block.count(reason) == 1
+        return block.replace(reason, b"X" + reason[1:])
+
+    paper = parse_pith_number(PAPER.number)
+    damage(tmp_path / "log", b"events", bytes(8), damaged)
+    with (
+        Log.open(tmp_path / "log") as log,
+        pytest.raises(LogError, match="is not one that the log knows"),
+    ):
+        write_bundle(log, paper, lambda _: None)

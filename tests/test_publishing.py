@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, cast
@@ -346,6 +346,19 @@ def test_an_arxiv_id_may_mean_several_papers(world: World) -> None:
 # --- what fails ------------------------------------------------------------------------------
 
 
+def interrupted_at(count: int) -> Callable[[Any, Any], None]:
+    """In the place of `os.replace`: the call of this number is interrupted."""
+    left = [count]
+
+    def replace(one: Any, other: Any) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+        os.rename(one, other)
+
+    return replace
+
+
 @pytest.mark.longer
 def test_an_interrupt_leaves_whole_files_and_the_next_run_ends_the_work(
     world: World, monkeypatch: pytest.MonkeyPatch
@@ -355,16 +368,8 @@ def test_an_interrupt_leaves_whole_files_and_the_next_run_ends_the_work(
     before = world.files()
     world.take(signed_event(), signed_event(paper=OTHER_PAPER))
     for count in range(1, 40):
-        left = [count]
-
-        def replace(one: Any, other: Any, left: list[int] = left) -> None:
-            left[0] -= 1
-            if not left[0]:
-                raise KeyboardInterrupt
-            os.rename(one, other)
-
         with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", replace)
+            patch.setattr(os, "replace", interrupted_at(count))
             try:
                 world.publish()
                 break
@@ -454,16 +459,8 @@ def test_a_run_that_broke_off_under_other_circumstances_is_not_taken_as_up_to_da
     world.publish()
     good = {name: data for name, (_, data) in world.files().items()}
     for count in range(1, 12):
-        left = [count]
-
-        def replace(one: Any, other: Any, left: list[int] = left) -> None:
-            left[0] -= 1
-            if not left[0]:
-                raise KeyboardInterrupt
-            os.rename(one, other)
-
         with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", replace)
+            patch.setattr(os, "replace", interrupted_at(count))
             with pytest.raises(KeyboardInterrupt):
                 world.publish("stated", base_url="https://other.example")
         done = world.publish()
