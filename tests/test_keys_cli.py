@@ -244,14 +244,15 @@ def test_a_keyring_begins_with_the_keys_that_ship(run: Any, tmp_path: Path) -> N
     assert load_keyring(path).sha256 == load_keyring().sha256
 
 
-def test_a_slash_behind_the_name_makes_no_new_keyring(run: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tail", ["/", "/.", "//"])
+def test_a_slash_behind_the_name_makes_no_new_keyring(run: Any, tmp_path: Path, tail: str) -> None:
     """It would stand in the place of the old one, whose revocations it has not."""
     path = tmp_path / "k.json"
     run("keyring", "add", path, "--shipped")
     run("keyring", "revoke", path, "pith-v1-2026-05")
     before = path.read_bytes()
-    done = run("keyring", "add", f"{path}/", "--shipped")
-    assert (done.code, "leave out the /" in done.err) == (3, True)
+    done = run("keyring", "add", f"{path}{tail}", "--shipped")
+    assert (done.code, "has the key_id of keys[0]" in done.err) == (3, True)
     assert path.read_bytes() == before
 
 

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -221,8 +222,8 @@ def _edit(
 ) -> None:
     """Replace a keyring file by what `change` makes of it. Raises KeyringError; then the file is as
     it was."""
-    if path.endswith("/"):  # of which the system and `Path` think differently
-        raise KeyringError(f"{path}: a keyring is a file: leave out the / at its end")
+    # As it is written: of FILE/ the system says that it is not there, and `Path` writes FILE.
+    path = str(Path(path))
     with _alone_beside(path):
         _replace(path, change, done, as_json, may_be_new=may_be_new)
 
