@@ -3,6 +3,7 @@ refusals that it brings to a log."""
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -512,3 +513,20 @@ def test_every_entry_is_one_of_the_three(value: Json) -> None:
     entries: list[Entry] = list(entries_of(value))
     assert all(isinstance(entry, EventEntry | AliasEntry | RefusedEntry) for entry in entries)
     assert all(e.reason in REFUSAL_REASONS for e in entries if isinstance(e, RefusedEntry))
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        (documents.Sha256, "64 hex digits"),
+        (documents.EventId, "`sha256:` and 64 hex digits"),
+        (documents.FullPithNumber, "a full Pith Number"),
+        (documents.SignatureBase64, "64 bytes in base64"),
+    ],
+)
+def test_a_form_is_told_in_words(form: Any, words: str) -> None:
+    """However the library says it: of its words the pattern is taken."""
+    with pytest.raises(msgspec.ValidationError) as error:
+        msgspec.convert("x", form)
+    assert words in documents.told(error.value)
+    assert "regex" not in documents.told(error.value)
