@@ -24,6 +24,7 @@ from pithgraph.events import Event
 from pithgraph.identifiers import alias_time, parse_pith_number
 from pithgraph.keyring import Keyring
 from pithgraph.log import layout
+from pithgraph.log.compression import KNOWN
 from pithgraph.log.layout import PAPER_BYTES, POSITION_BYTES
 from pithgraph.log.snapshot import COMPRESSION, DICTIONARY, Snapshot
 from pithgraph.merge import State
@@ -74,7 +75,7 @@ class Check:
 
     Cached states that were computed under this keyring are merged anew. With `deep`, ids, payloads
     and signatures are established anew, and compared with what is stored. `progress` is told how
-    many events were read. Iterating raises LogError where the log's compression is not known, or
+    many events were read. Iterating raises LogError where the library of the log's compression is
     not installed: then no event can be read.
     """
 
@@ -102,11 +103,8 @@ class Check:
         return Sums(**self._counted, untried=self._untried)
 
     def __iter__(self) -> Iterator[Finding]:
-        try:
-            _ = self._snapshot.codec
-        except layout.BrokenSeal:
-            detail = "the dictionary is not what was written; without it no event can be read"
-            yield Finding("meta", "dictionary", detail)
+        if unreadable := self._unreadable():
+            yield unreadable
             return
         sound = True
         for check in (self._events, self._papers):
@@ -121,6 +119,23 @@ class Check:
         yield from self._refused()
         yield from self._states()
         yield from self._meta()
+
+    def _unreadable(self) -> Finding | None:
+        """The first row, if any, without which no other can be read."""
+        stated = self._snapshot.raw(b"meta", b"format")
+        if stated != layout.FORMAT_VALUE:
+            detail = f"it is {stated!r}, not {layout.FORMAT}: damaged, or by another pithgraph"
+            return Finding("meta", "format", detail)
+        compression = self._snapshot.compression
+        if compression not in KNOWN:
+            detail = f"it is {compression!r}, not {' or '.join(KNOWN)}"
+            return Finding("meta", "compression", detail)
+        try:
+            _ = self._snapshot.codec
+        except layout.BrokenSeal:
+            detail = "the dictionary is not what was written; without it no event can be read"
+            return Finding("meta", "dictionary", detail)
+        return None
 
     # --- events, and what is made of them ---
 
@@ -326,9 +341,6 @@ class Check:
         for name, _ in self._snapshot.rows(b"meta"):
             if name not in _META:
                 yield Finding("meta", repr(name), "pithgraph has no such row")
-        stated = self._snapshot.raw(b"meta", b"format")
-        if stated != b"%d" % layout.FORMAT:
-            yield Finding("meta", "format", f"it is {stated!r}, not {layout.FORMAT}")
         for name in _COUNTERS:
             counted = self._counted[name.decode()]
             stored = self._snapshot.raw(b"meta", name)

@@ -35,7 +35,7 @@ class Fsck:
     where the rows could not be read to their end), and `pages_skipped` why the pages were not
     walked, or is empty. `deep` and `progress` are as in `Check`.
 
-    Iterating raises LogError where there is no log, or one of another format.
+    Iterating raises LogError where there is no log, or one with other tables.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Fsck:
         yield from self._rows() if harmless else self._elsewhere()
 
     def _rows(self) -> Iterator[Finding]:
-        with Log.open(self._folder) as log, log.snapshot() as snapshot:
+        with Log.open_damaged(self._folder) as log, log.snapshot() as snapshot:
             check = Check(snapshot, self._keyring, deep=self._deep, progress=self._progress)
             yield from check
             self.sums = check.sums
@@ -115,7 +115,7 @@ def _send_rows(pipe: Connection, folder: Path, keyring: Keyring, deep: bool) -> 
     sums: Sums | None = None
     with suppress(BrokenPipeError):  # then nobody asks any more
         try:
-            with Log.open_even_cut(folder) as log, log.snapshot() as snapshot:
+            with Log.open_damaged(folder) as log, log.snapshot() as snapshot:
                 check = Check(snapshot, keyring, deep=deep)
                 for finding in check:
                     pipe.send(finding)

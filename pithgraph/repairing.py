@@ -28,9 +28,9 @@ from pithgraph.keyring import Keyring
 from pithgraph.log import Log, Snapshot, layout
 from pithgraph.log.compression import ZSTD
 from pithgraph.log.reader import DATA_FILE, READER_FILE
-from pithgraph.log.snapshot import COMPRESSION, DICTIONARY
+from pithgraph.log.snapshot import DICTIONARY
 from pithgraph.log.writer import REPAIR_FOLDER, writer_lock
-from pithgraph.salvaging import Aside, NewLog, Taking
+from pithgraph.salvaging import Aside, NewLog, Taking, compression_of
 
 SET_ASIDE: Final = "set-aside-{}.jsonl"
 _ASIDE_FILE: Final = "set-aside.jsonl"
@@ -171,17 +171,17 @@ def _rebuild(
     folder: Path, beside: Path, keyring: Keyring, progress: Callable[[int], None] | None
 ) -> Repaired:
     with ExitStack() as open_things:
-        old = open_things.enter_context(Log.open_even_cut(folder))
+        old = open_things.enter_context(Log.open_damaged(folder))
         snapshot = open_things.enter_context(old.snapshot())
         try:
-            _ = snapshot.codec
+            compression = compression_of(snapshot)
+            snapshot.codec = snapshot.codec_by(compression)
         except layout.BrokenSeal:
             raise LogError(
                 f"{folder}: the dictionary is damaged, and without it no event can be read. "
                 "Restore the log from a backup."
             ) from None
-        compress = snapshot.raw(b"meta", COMPRESSION) == ZSTD.encode()
-        new = open_things.enter_context(NewLog.open(beside, compress=compress))
+        new = open_things.enter_context(NewLog.open(beside, compress=compression == ZSTD))
         aside = open_things.enter_context(Aside(beside / _ASIDE_FILE))
         if (dictionary := snapshot.raw(b"meta", DICTIONARY)) is not None:
             new.put([(b"meta", DICTIONARY, dictionary)])
@@ -190,7 +190,7 @@ def _rebuild(
         aside.sync()
         with new.snapshot() as made:
             aliases, lost = made.entries(b"aliases"), max(_held(snapshot) - made.size, 0)
-            return Repaired(
+            repaired = Repaired(
                 made.size,
                 aliases,
                 made.entries(b"refused"),
@@ -201,6 +201,24 @@ def _rebuild(
                 None,
                 made.size if taken.moved is None and lost else taken.moved,
             )
+        _check_format(folder, snapshot, repaired)
+        return repaired
+
+
+def _check_format(folder: Path, snapshot: Snapshot, repaired: Repaired) -> None:
+    """Raise LogError where another format is stated and anything else is amiss: the log may be by
+    another pithgraph, of whose rows this one would take some and lose the others."""
+    stated = snapshot.raw(b"meta", b"format")
+    if stated == layout.FORMAT_VALUE:
+        return
+    lost = repaired.lost or repaired.lost_aliases or repaired.moved is not None
+    others = repaired.set_aside > 1 or set(snapshot.tables()) != {*layout.TABLES}
+    if lost or others:
+        raise LogError(
+            f"{folder}: the log states format {stated!r}, not {layout.FORMAT}, and that is not all "
+            "in which it is not as this pithgraph writes it. Use the pithgraph that wrote it, or "
+            "restore it from a backup"
+        )
 
 
 def _held(snapshot: Snapshot) -> int:

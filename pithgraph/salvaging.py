@@ -14,7 +14,7 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -27,7 +27,9 @@ from pithgraph.keyring import Keyring
 from pithgraph.kinds import KINDS
 from pithgraph.log import LogWriter, Snapshot, layout
 from pithgraph.log.batch import NewAlias, NewEvent
+from pithgraph.log.compression import KNOWN, NONE, ZSTD, looks_compressed
 from pithgraph.log.layout import POSITION_BYTES, Location, RefusedRow
+from pithgraph.log.snapshot import COMPRESSION
 from pithgraph.merkle import HASH_BYTES, TILE_WIDTH, Tile, leaf_hash
 from pithgraph.ordinary import EventClass, class_of
 from pithgraph.validation import VERIFIED, Facts, establish, is_authentic, judge
@@ -35,6 +37,7 @@ from pithgraph.validation import VERIFIED, Facts, establish, is_authentic, judge
 # Where the signer stands in an ordinary event's row.
 _SIGNER: Final = b',"signer":'
 _TARGET: Final = b',"target":'
+_LOOKED_AT: Final = 100  # events
 _BATCH_ROWS: Final = 5_000
 _BATCH_BYTES: Final = 16 * 1024 * 1024
 
@@ -142,9 +145,7 @@ class Taking:
             self.moved = self._size
         self._refused()
         self._counters()
-        for name, value in self._snapshot.rows(b"meta"):
-            if self._new_has_not(name):
-                self._aside.put("meta", name, value, "pithgraph has no such row", None)
+        self._rows_of_the_log()
 
     # --- events ---
 
@@ -367,9 +368,28 @@ class Taking:
                     put.append((b"papers", paper, layout.counters_value(paper, counters)))
         self._new.put(put)
 
-    def _new_has_not(self, name: bytes) -> bool:
+    def _rows_of_the_log(self) -> None:
+        """Set aside the rows about the log as a whole that are not what was written; counters are
+        made anew from what they count."""
         with self._new.snapshot() as made:
-            return made.raw(b"meta", name) is None
+            for name, value in self._snapshot.rows(b"meta"):
+                right = made.raw(b"meta", name)
+                if right is None:
+                    self._aside.put("meta", name, value, "pithgraph has no such row", None)
+                elif name in (b"format", COMPRESSION) and value != right:
+                    self._aside.put("meta", name, value, "it cannot be what was written", None)
+
+
+def compression_of(snapshot: Snapshot) -> str:
+    """How contents are stored: as the log says or, where that row is damaged, as most of the first
+    events look."""
+    if snapshot.compression in KNOWN:
+        return snapshot.compression
+    stored = (
+        block[start:end] for _, block in snapshot.rows(b"events") for _, start, end in _spans(block)
+    )
+    looks = [looks_compressed(one) for one in islice(stored, _LOOKED_AT)]
+    return ZSTD if 2 * sum(looks) > len(looks) else NONE
 
 
 def _spans(block: bytes) -> Iterator[tuple[int, int, int]]:

@@ -110,6 +110,7 @@ def attacked(draw: st.DrawFn) -> list[Json]:
     return choose_attacked(choosing(draw))
 
 
+@pytest.mark.longer
 @settings(max_examples=60)
 @given(attacked())
 def test_random_attacks(events: list[Json]) -> None:

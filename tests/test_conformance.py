@@ -214,6 +214,7 @@ def test_a_crash_is_named_with_its_last_words(check: Check, run) -> None:  # typ
     assert done.out.splitlines()[0] == line
 
 
+@pytest.mark.longer
 def test_a_program_that_hangs_is_killed_with_what_it_started(check: Check, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     began = time.monotonic()

@@ -83,6 +83,7 @@ def check_every_verb(run: Any, folder: Path, damage: Damage) -> set[int]:
     return codes
 
 
+@pytest.mark.longer
 def test_verbs_on_damaged_logs_in_a_sample(run: Any, ground: Any) -> None:
     folder, damages = ground
     seen = set()

@@ -213,6 +213,7 @@ DIGITS = b"7" * MIB
 OF_AN_EVENT = b'"payload":{"n":%b,'
 
 
+@pytest.mark.longer
 @pytest.mark.parametrize(
     ("number", "reason"),
     [

@@ -347,6 +347,7 @@ def check_power_losses(acts: list[Act], log: Path, given: Input, folder: Path, s
     return len(tried)
 
 
+@pytest.mark.longer
 def test_a_power_loss_at_any_moment_loses_nothing_that_was_reported(
     acts: tuple[list[Act], Path], small: Input, tmp_path: Path
 ) -> None:

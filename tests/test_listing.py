@@ -456,6 +456,7 @@ def test_a_log_that_is_replaced_is_not_followed_further(tmp_path: Path) -> None:
             next(following)
 
 
+@pytest.mark.longer
 def test_the_program_follows_until_interrupted(tmp_path: Path) -> None:
     with log_of(tmp_path, some(2)):
         pass

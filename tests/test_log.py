@@ -720,6 +720,7 @@ def test_junk_that_copies_ids_and_signatures_spoils_no_proof(tmp_path: Path) -> 
     assert verify_proof(build_proof(state.equivocations[0], everything, KEYRING))
 
 
+@pytest.mark.longer
 def test_of_one_source_so_many_refusals_are_kept(tmp_path: Path) -> None:
     junk = [Piece("junk", n, b"1") for n in range(REFUSED_ROWS + 500)]
     with LogWriter.open(tmp_path) as log:

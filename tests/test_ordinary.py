@@ -299,6 +299,12 @@ def signed_bytes() -> bytes:
     return canonical(signed_event())
 
 
+def test_what_has_no_class_is_not_judged_like_one() -> None:
+    no_view = changed(signed_event(), "payload", DROP)
+    for value in (no_view, changed(signed_event(), "signature", DROP)):
+        assert not is_judged_like_its_class(Event.from_value(value))
+
+
 def test_a_signature_in_another_key_s_name() -> None:
     event = signed_event("author_attestation")
     for key_id in ("test-bob", "", "x" * 2000, f"{ALICE.key_id} ", "\\"):

@@ -317,6 +317,7 @@ def test_a_child_opens_a_log_that_its_parent_has_not_open(tmp_path: Path) -> Non
 # --- threads ---------------------------------------------------------------------------------
 
 
+@pytest.mark.longer
 def test_threads_read_at_once_while_the_log_grows_elsewhere(tmp_path: Path) -> None:
     grow = """
         import sys

@@ -124,6 +124,7 @@ def test_an_ingest_shows_how_far_it_is(small: Corpus, tmp_path: Path) -> None:
     assert "%" not in shown
 
 
+@pytest.mark.longer
 def test_replay_and_audit_show_it_beside_results_that_go_elsewhere(
     small: Corpus, tmp_path: Path
 ) -> None:
@@ -159,6 +160,7 @@ def test_nothing_is_drawn_where_no_terminal_is(small: Corpus, tmp_path: Path) ->
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.longer
 def test_an_interrupt_finishes_the_line(tmp_path: Path) -> None:
     junk = (b"7" + b" " * 400 + b"\n") * (4 * ingestion._BATCH_ROWS)
     arguments = ("ingest", "--log", tmp_path / "log", "--workers", 0, "-")

@@ -14,6 +14,8 @@ from pithgraph.errors import LogError
 # How the log names them: no one byte changed makes one of another.
 NONE: Final = "none"
 ZSTD: Final = "zstd"
+KNOWN: Final = (NONE, ZSTD)
+_FRAME: Final = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1: with these begins what zstd has made
 # What a dictionary is trained on: so many events at the least, and of more these.
 TRAINING_EVENTS: Final = 1000
 _DICTIONARY_BYTES: Final = 64 * 1024
@@ -35,7 +37,10 @@ def codec_of(compression: str, dictionary: bytes | None) -> Codec:
     if compression == NONE:
         return PLAIN
     if compression != ZSTD:
-        raise LogError(f"compression {compression!r} is not known here. Use a newer pithgraph.")
+        raise LogError(
+            f"compression {compression!r} is not known here. Use the pithgraph that wrote the log. "
+            "Where that was this one, the row is damaged: `pithgraph fsck --repair` mends it."
+        )
     zstd = _zstandard()
     trained = zstd.ZstdCompressionDict(dictionary) if dictionary else None
     compressor = zstd.ZstdCompressor(level=_LEVEL, dict_data=trained, write_dict_id=False)
@@ -50,6 +55,12 @@ def codec_of(compression: str, dictionary: bytes | None) -> Codec:
             ) from None
 
     return Codec(compressor.compress, decompress)
+
+
+def looks_compressed(stored: bytes) -> bool:
+    """Whether stored bytes are such as zstd makes; those of an event that is not compressed begin
+    with text, or with a length that is none of an event."""
+    return stored.startswith(_FRAME)
 
 
 def train(contents: Sequence[bytes]) -> bytes | None:

@@ -54,6 +54,7 @@ from pithgraph.ordinary import PREVIOUS, Cut, EventClass, join, seal_length
 from pithgraph.validation import Facts
 
 FORMAT: Final = 3
+FORMAT_VALUE: Final = b"%d" % FORMAT  # as meta has it
 TABLES: Final = (
     b"meta",
     b"classes",

@@ -49,7 +49,7 @@ def _write_first_rows(path: Path, compression: str) -> None:
         for name in layout.TABLES:
             environment.open_db(name, transaction)
         meta = environment.open_db(b"meta", transaction)
-        transaction.put(b"format", str(layout.FORMAT).encode("ascii"), db=meta)
+        transaction.put(b"format", layout.FORMAT_VALUE, db=meta)
         transaction.put(COMPRESSION, compression.encode("ascii"), db=meta)
 
 

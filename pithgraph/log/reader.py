@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -106,18 +106,17 @@ class Log:
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
         """Open a log for reading. Raises LogError: absent, damaged, of another format."""
-        return cls._open(path, check_whole)
+        return cls._open(path, damaged=False)
 
     @classmethod
-    def open_even_cut(cls, path: str | os.PathLike[str]) -> Self:
-        """As `open`, also where the log's file lacks its end: the system ends a process that reads
-        what is missing, by SIGBUS."""
-        return cls._open(path, lambda *_: None)
+    def open_damaged(cls, path: str | os.PathLike[str]) -> Self:
+        """As `open`, for who looks at what is wrong: also where the log's file lacks its end (the
+        system ends a process that reads what is missing, by SIGBUS), and where another format is
+        stated."""
+        return cls._open(path, damaged=True)
 
     @classmethod
-    def _open(
-        cls, path: str | os.PathLike[str], check: Callable[[Path, lmdb.Environment], None]
-    ) -> Self:
+    def _open(cls, path: str | os.PathLike[str], *, damaged: bool) -> Self:
         folder = Path(path)
         try:
             there = (folder / DATA_FILE).is_file()
@@ -129,7 +128,8 @@ class Log:
         with lmdb_errors(folder):
             environment = _open_readonly(folder)
             try:
-                check(folder, environment)
+                if not damaged:
+                    check_whole(folder, environment)
                 environment.reader_check()
                 tables: dict[bytes, Any] = {}
                 log = cls(folder, environment, tables)
@@ -138,10 +138,12 @@ class Log:
                     try:
                         tables[name] = environment.open_db(name, create=False)
                     except lmdb.NotFoundError:
+                        if tables:
+                            log._check_format()  # another may have other tables
                         raise LogError(
                             f"{folder}: this LMDB folder holds no pithgraph log"
                         ) from None
-                    if name == b"meta":
+                    if name == b"meta" and not damaged:
                         log._check_format()
             except BaseException:
                 environment.close()
@@ -244,11 +246,12 @@ class Log:
 
     def _check_format(self) -> None:
         with self.snapshot() as snapshot:
-            stated = snapshot.meta(b"format")
-        if stated != layout.FORMAT:
+            stated = snapshot.raw(b"meta", b"format") or b""
+        if stated != layout.FORMAT_VALUE:
             raise LogError(
-                f"{self.path}: the log has format {stated}, this pithgraph reads {layout.FORMAT}. "
-                "Use the pithgraph that wrote it, or a newer one."
+                f"{self.path}: the log has format {stated[:20]!r}, this pithgraph "
+                f"reads {layout.FORMAT}. Use the pithgraph that wrote it, or a newer one. Where "
+                "none did, that row is damaged: see `pithgraph fsck`."
             )
 
 

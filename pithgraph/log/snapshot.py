@@ -188,11 +188,15 @@ class Snapshot:
 
     @functools.cached_property
     def codec(self) -> Codec:
-        """How contents are stored. Raises LogError."""
+        """How contents are stored. Raises LogError, layout.BrokenSeal."""
+        return self.codec_by(self.compression)
+
+    def codec_by(self, compression: str) -> Codec:
+        """How contents are stored if this is what the log has. Raises LogError, layout.BrokenSeal,
+        for a dictionary that was changed."""
         dictionary = self._get(b"meta", DICTIONARY)
         return codec_of(
-            self.compression,
-            None if dictionary is None else layout.unsealed(DICTIONARY, dictionary),
+            compression, None if dictionary is None else layout.unsealed(DICTIONARY, dictionary)
         )
 
     def has(self, sha256: bytes) -> bool:

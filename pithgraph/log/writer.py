@@ -268,6 +268,6 @@ def _open_tables(folder: Path, environment: lmdb.Environment) -> dict[bytes, Any
             meta = environment.open_db(b"meta", transaction, create=False)
         except lmdb.NotFoundError:
             raise LogError(f"{folder}: this LMDB folder holds no pithgraph log") from None
-        if transaction.get(b"format", db=meta) == str(layout.FORMAT).encode("ascii"):
+        if transaction.get(b"format", db=meta) == layout.FORMAT_VALUE:
             return {name: environment.open_db(name, transaction) for name in layout.TABLES}
     return {b"meta": meta}  # of another format: `_check_format` says so
