@@ -385,7 +385,6 @@ FAULTS: list[tuple[bytes, *tuple[Fault, ...]]] = [
     (b"meta", COUNTERS),
     (b"meta", Fault(Check, "_meta", "name not in _META", "False")),
     (b"meta", Fault(Check, "_unreadable", "stated != layout.FORMAT_VALUE", "False")),
-    (b"meta", Fault(Check, "_unreadable", "compression not in KNOWN", "False")),
     (
         b"classes",
         Fault(Check, "_classes", "layout.unsealed(key, value)", "value[16:]"),

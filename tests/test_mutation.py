@@ -507,6 +507,10 @@ PLANTED: dict[str, dict[str, tuple[str, str]]] = {
 
 # Mutants that no test sees, since they are no faults: name as `Mutant.name`, and why.
 EQUIVALENT: dict[str, dict[str, str]] = {
+    "validation": {
+        "validation: receipt_message or _read_payload(event, view, signer)[2] -> "
+        "(_read_payload(event, view, signer)[2])": "the payload is read once more, to the same",
+    },
     "resolution": {
         "resolution: _rank(one) < _rank(other) -> (_rank(one) <= _rank(other))": (
             "two of one rank are one event"

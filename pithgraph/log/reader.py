@@ -248,9 +248,10 @@ class Log:
         with self.snapshot() as snapshot:
             stated = snapshot.raw(b"meta", b"format") or b""
         if stated != layout.FORMAT_VALUE:
+            shown = stated[:20].decode("ascii", "backslashreplace") or "of no name"
             raise LogError(
-                f"{self.path}: the log has format {stated[:20]!r}, this pithgraph "
-                f"reads {layout.FORMAT}. Use the pithgraph that wrote it, or a newer one. Where "
+                f"{self.path}: the log has format {shown}, this pithgraph reads "
+                f"{layout.FORMAT}. Use the pithgraph that wrote it, or a newer one. Where "
                 "none did, that row is damaged: see `pithgraph fsck`."
             )
 
