@@ -480,6 +480,7 @@ def junk(count: int, start: int = 0) -> list[dict[str, object]]:
 
 def test_the_quota_of_events_that_cannot_be_authenticated(tmp_path: Path) -> None:
     with LogWriter.open(tmp_path) as log:
+        assert QUOTA == 1000  # SPEC §6
         done = put(log, *junk(QUOTA + 3))
         assert (done.appended, done.refused) == (QUOTA, 3)
         # A duplicate is not over the quota, an authentic event is not under it, another paper has
