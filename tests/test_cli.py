@@ -194,9 +194,17 @@ def test_ingest_refuses_the_bad_and_takes_the_rest(run, tmp_path: Path, keyring:
 
 
 def test_ingest_of_nothing_readable_names_it(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    done = run("ingest", "--log", tmp_path / "log", tmp_path / "absent.json")
-    assert done.code == 3
-    assert "absent.json: unreadable: No such file" in done.err
+    absent = tmp_path / "absent.json"
+    done = run("ingest", "--log", tmp_path / "log", absent)
+    assert done.code == 2
+    assert f"nothing can be found by {absent}; no log was made" in done.err
+    assert not (tmp_path / "log").exists()
+    # Where there is a log, or something else to read, it is refused like all that cannot be read.
+    event = jsonl(tmp_path / "e.jsonl", signed_event())
+    for paths in ((absent, event), (absent,)):
+        done = run("ingest", "--log", tmp_path / "log", *paths)
+        assert done.code == 3
+        assert "absent.json: unreadable: No such file" in done.err
 
 
 def test_ingest_honours_its_limits(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

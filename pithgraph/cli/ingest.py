@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from pithgraph.ingestion import Ingested, ingest
 from pithgraph.log import LogWriter
 from pithgraph.log.compression import PLAIN
 from pithgraph.preparing import ADMITS, Admit
-from pithgraph.sources import Limits, load_keyring, total_bytes
+from pithgraph.sources import STANDARD_INPUT, Limits, load_keyring, shown_path, total_bytes
 
 
 @click.command("ingest")
@@ -64,6 +66,7 @@ def command(
     limits = Limits(max_line, max_document)
     if not Path(log_path).exists():
         load_keyring(keyring_path)  # one that is refused makes no log
+        _check_there(paths)
     try:
         with LogWriter.open(log_path, compress=compress) as log:
             if compress:
@@ -92,6 +95,14 @@ def command(
         )
         out(f"the log holds {done.position} events, papers: {done.papers}")
     return REFUSED if done.refused else FINE
+
+
+def _check_there(paths: Sequence[str]) -> None:
+    """That a slip in a name makes no log. In one that is there, it is a refused row."""
+    if not any(path == STANDARD_INPUT or os.path.lexists(path) for path in paths):
+        raise click.UsageError(
+            f"nothing can be found by {', '.join(map(shown_path, paths))}; no log was made"
+        )
 
 
 def _check_compressed(log: LogWriter) -> None:
