@@ -735,10 +735,26 @@ def test_of_one_source_so_many_refusals_are_kept(tmp_path: Path) -> None:
         "not_an_object",
     ]
     assert len(refused) == REFUSED_ROWS + 1
+    detail = f"of this source only {REFUSED_ROWS - 1} refusals are kept"
+    last = layout.RefusedRow(REFUSED_ROWS - 1, "junk", None, "", "more_refused", detail, 0, "", b"")
+    assert refused[-2] == last
     before = tables(tmp_path)
     with LogWriter.open(tmp_path) as log:
         ingest_pieces(log, [*junk, Piece("other", 1, b"1")], keyring=KEYRING)
     assert tables(tmp_path) == before
+
+
+@pytest.mark.parametrize(("block_bytes", "blocks"), [(layout.BLOCK_BYTES, 1), (10, 3)])
+def test_small_batches_share_a_block_until_it_is_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int, blocks: int
+) -> None:
+    monkeypatch.setattr(layout, "BLOCK_BYTES", block_bytes)
+    with LogWriter.open(tmp_path) as log:
+        for event in snapshots(3):
+            put(log, event)
+        with log.snapshot() as snapshot:
+            assert snapshot.size == 3
+            assert snapshot.entries(b"events") == blocks
 
 
 def test_an_alias_row_is_short(tmp_path: Path) -> None:
