@@ -29,6 +29,7 @@ from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter, layout
 from pithgraph.log.batch import QUOTA, REFUSED_ROWS, New
 from pithgraph.merge import PaperAlias, merge_events
+from pithgraph.merkle import HASH_BYTES, Tile
 from pithgraph.proofs import build_proof, verify_proof
 from pithgraph.replaying import current_state, proofs_of, replay
 from pithgraph.sources import Piece
@@ -402,18 +403,43 @@ def test_a_number_with_a_year_is_found_in_that_year_alone(tmp_path: Path) -> Non
 def test_a_counter_that_reaches_into_the_next_paper_is_a_log_error(tmp_path: Path) -> None:
     rich(tmp_path)
     first, second = (paper for paper, _ in tables(tmp_path)[b"papers"][:2])
-
-    def one_more(value: bytes | None) -> bytes:
-        counters = layout.read_counters(value)
-        return layout.counters_value(first, counters._replace(events=counters.events + 1))
-
-    damage(tmp_path, b"papers", first, one_more)
+    damage(tmp_path, b"papers", first, counting(first, 1))
     with Log.open(tmp_path) as log, log.snapshot() as snapshot:
         assert snapshot.index_of(layout.paper_of(second))
         with pytest.raises(LogError, match="the index of paper"):
             snapshot.index_of(layout.paper_of(first))
         with pytest.raises(LogError, match="the index of paper"):
             list(snapshot.papers_indexed())
+
+
+def test_a_counter_that_leaves_an_event_to_the_next_paper_is_a_log_error(tmp_path: Path) -> None:
+    rich(tmp_path)
+    first = tables(tmp_path)[b"papers"][0][0]
+    damage(tmp_path, b"papers", first, counting(first, -1))
+    with (
+        Log.open(tmp_path) as log,
+        log.snapshot() as snapshot,
+        pytest.raises(LogError, match="the index of paper"),
+    ):
+        list(snapshot.papers_indexed())
+
+
+def counting(paper: bytes, more: int) -> Damage:
+    """Another number of a paper's events, under a right seal."""
+
+    def change(value: bytes | None) -> bytes:
+        counters = layout.read_counters(value)
+        return layout.counters_value(paper, counters._replace(events=counters.events + more))
+
+    return change
+
+
+def test_a_tile_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    with LogWriter.open(tmp_path) as log:
+        put(log, *snapshots(1))
+        with log.snapshot() as snapshot:
+            assert len(snapshot.tile(Tile(0, 0, 1))) == HASH_BYTES
+            assert snapshot.tile(Tile(0, 1, 1)) == b""
 
 
 @pytest.mark.parametrize("name", [b"format", b"events", b"papers", b"compression"])
