@@ -526,6 +526,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "batch: found and bytes(cursor.key()).startswith(paper) -> "
         "(bytes(cursor.key()).startswith(paper))": "a cursor that is nowhere has an empty key",
     },
+    "log/writer": {"writer: 1024 -> 1025": "the map's first size, which grows where it must"},
     "log/snapshot": {},
 }
 
@@ -561,4 +562,4 @@ def test_every_planted_fault_is_seen(room: str) -> None:
 @pytest.mark.parametrize("room", EQUIVALENT)
 def test_what_lives_of_generated_faults_is_known_and_no_fault(room: str) -> None:
     tried = sample(module_of(room), TRIED)
-    assert [mutant.name for mutant in survivors(tried, TESTS[room])] == [*EQUIVALENT[room]]
+    assert {mutant.name for mutant in survivors(tried, TESTS[room])} == EQUIVALENT[room].keys()
