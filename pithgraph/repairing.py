@@ -25,12 +25,12 @@ from pithgraph.checking import BAD_ROW, Check
 from pithgraph.errors import LogError, PithgraphError
 from pithgraph.fsck import check_pages
 from pithgraph.keyring import Keyring
-from pithgraph.log import Log, Snapshot, layout
+from pithgraph.log import Log, layout
 from pithgraph.log.compression import ZSTD
 from pithgraph.log.reader import DATA_FILE, READER_FILE
 from pithgraph.log.snapshot import DICTIONARY
 from pithgraph.log.writer import REPAIR_FOLDER, writer_lock
-from pithgraph.salvaging import Aside, NewLog, Taking, compression_of
+from pithgraph.salvaging import Aside, NewLog, OldLog, Taking
 
 SET_ASIDE: Final = "set-aside-{}.jsonl"
 _ASIDE_FILE: Final = "set-aside.jsonl"
@@ -171,48 +171,46 @@ def _rebuild(
     folder: Path, beside: Path, keyring: Keyring, progress: Callable[[int], None] | None
 ) -> Repaired:
     with ExitStack() as open_things:
-        old = open_things.enter_context(Log.open_damaged(folder))
-        snapshot = open_things.enter_context(old.snapshot())
+        log = open_things.enter_context(Log.open_damaged(folder))
         try:
-            compression = compression_of(snapshot)
-            snapshot.codec = snapshot.codec_by(compression)
+            old = open_things.enter_context(OldLog(log))
         except layout.BrokenSeal:
             raise LogError(
                 f"{folder}: the dictionary is damaged, and without it no event can be read. "
                 "Restore the log from a backup."
             ) from None
-        new = open_things.enter_context(NewLog.open(beside, compress=compression == ZSTD))
+        new = open_things.enter_context(NewLog.open(beside, compress=old.compression == ZSTD))
         aside = open_things.enter_context(Aside(beside / _ASIDE_FILE))
-        if (dictionary := snapshot.raw(b"meta", DICTIONARY)) is not None:
+        if (dictionary := old.raw(b"meta", DICTIONARY)) is not None:
             new.put([(b"meta", DICTIONARY, dictionary)])
-        taken = Taking(snapshot, new, aside, keyring, progress)
+        taken = Taking(old, new, aside, keyring, progress)
         taken.all()
         aside.sync()
         with new.snapshot() as made:
-            aliases, lost = made.entries(b"aliases"), max(_held(snapshot) - made.size, 0)
+            aliases, lost = made.entries(b"aliases"), max(_held(old) - made.size, 0)
             repaired = Repaired(
                 made.size,
                 aliases,
                 made.entries(b"refused"),
                 lost,
-                max(_held_aliases(snapshot) - aliases, 0),
+                max(_held_aliases(old) - aliases, 0),
                 taken.established,
                 aside.count,
                 None,
                 made.size if taken.moved is None and lost else taken.moved,
             )
-        _check_format(folder, snapshot, repaired)
+        _check_format(folder, old, repaired)
         return repaired
 
 
-def _check_format(folder: Path, snapshot: Snapshot, repaired: Repaired) -> None:
+def _check_format(folder: Path, old: OldLog, repaired: Repaired) -> None:
     """Raise LogError where another format is stated and anything else is amiss: the log may be by
     another pithgraph, of whose rows this one would take some and lose the others."""
-    stated = snapshot.raw(b"meta", b"format")
+    stated = old.raw(b"meta", b"format")
     if stated == layout.FORMAT_VALUE:
         return
     lost = repaired.lost or repaired.lost_aliases or repaired.moved is not None
-    others = repaired.set_aside > 1 or set(snapshot.tables()) != {*layout.TABLES}
+    others = repaired.set_aside > 1 or set(old.tables()) != {*layout.TABLES}
     if lost or others:
         raise LogError(
             f"{folder}: the log states format {stated!r}, not {layout.FORMAT}, and that is not all "
@@ -221,20 +219,20 @@ def _check_format(folder: Path, snapshot: Snapshot, repaired: Repaired) -> None:
         )
 
 
-def _held(snapshot: Snapshot) -> int:
+def _held(old: OldLog) -> int:
     """How many events a log has held: of the counter and two indexes, what two of them bear out, so
     that one row too many in one of them is no event that was lost."""
     try:
-        size = snapshot.size
+        size = layout.read_meta(b"events", old.raw(b"meta", b"events"))
     except LogError:
         size = 0
-    return sorted((size, snapshot.entries(b"by_digest"), snapshot.entries(b"by_paper")))[1]
+    return sorted((size, old.entries(b"by_digest"), old.entries(b"by_paper")))[1]
 
 
-def _held_aliases(snapshot: Snapshot) -> int:
+def _held_aliases(old: OldLog) -> int:
     """How many alias rows a log has held, by those counters of papers that are sound."""
     held = 0
-    for paper, value in snapshot.rows(b"papers"):
+    for paper, value in old.rows(b"papers"):
         try:
             layout.unsealed(paper, value)
             held += layout.read_counters(value).aliases

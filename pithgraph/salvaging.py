@@ -14,6 +14,7 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -25,7 +26,7 @@ from pithgraph.events import Event
 from pithgraph.identifiers import alias_time
 from pithgraph.keyring import Keyring
 from pithgraph.kinds import KINDS
-from pithgraph.log import LogWriter, Snapshot, layout
+from pithgraph.log import Log, LogWriter, layout
 from pithgraph.log.batch import NewAlias, NewEvent
 from pithgraph.log.compression import KNOWN, NONE, ZSTD, looks_compressed
 from pithgraph.log.layout import POSITION_BYTES, Location, RefusedRow
@@ -102,18 +103,94 @@ class _Found(NamedTuple):
     end: int
 
 
+class OldLog:
+    """What LMDB still gives of a damaged log that nobody writes to.
+
+    A row on a page that LMDB cannot read is not there, nor are those behind it in its table; what
+    other tables have is there all the same. A damaged row is as it is stored."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._view = ExitStack()
+        self._renew()
+        self.compression = _compression_of(self)
+        self.codec = self._snapshot.codec_by(self.compression)
+
+    def __enter__(self) -> OldLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._view.close()
+
+    def _renew(self) -> None:
+        """Begin another view: in that in which an error came, nothing can be read any more."""
+        self._view.close()
+        self._snapshot = self._view.enter_context(self._log.snapshot())
+
+    def rows(self, table: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of a table, in the order of their keys."""
+        last: bytes | None = None
+        while True:
+            view = self._snapshot
+            try:
+                for last, value in view.rows(table, last):  # noqa: B020 - goes on behind it
+                    yield last, value
+                return
+            except lmdb.Error:
+                if view is self._snapshot:
+                    self._renew()
+                    return
+                # Another table could not be read meanwhile: on in the new view.
+
+    def raw(self, table: bytes, key: bytes) -> bytes | None:
+        """What a table has under a key."""
+        try:
+            return self._snapshot.raw(table, key)
+        except lmdb.Error:
+            self._renew()
+            return None
+
+    def value_of(self, table: bytes, key: bytes) -> bytes:
+        """What stands under a key that `rows` gave. A damaged key hides others from look-ups."""
+        found = self.raw(table, key)
+        if found is None:
+            found = next((value for one, value in self.rows(table) if one == key), b"")
+        return found
+
+    def tile(self, tile: Tile) -> bytes:
+        """The hashes of a tile of the Merkle tree; b"" for one that is not there."""
+        try:
+            return self._snapshot.tile(tile)
+        except lmdb.Error:
+            self._renew()
+            return b""
+
+    def entries(self, table: bytes) -> int:
+        """How many rows a table has, or had."""
+        return self._snapshot.entries(table)
+
+    def tables(self) -> list[bytes]:
+        """The names of the tables that are there."""
+        return self._snapshot.tables()
+
+    @property
+    def stated_compression(self) -> str:
+        """What the log says of how contents are stored; "" where it says nothing."""
+        return self._snapshot.compression
+
+
 class Taking:
     """Takes over what is sound from one log into another, and sets aside the rest."""
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        old: OldLog,
         new: NewLog,
         aside: Aside,
         keyring: Keyring,
         progress: Callable[[int], None] | None,
     ) -> None:
-        self._snapshot = snapshot
+        self._old = old
         self._new = new
         self._aside = aside
         self._keyring = keyring
@@ -153,11 +230,11 @@ class Taking:
         """Each block's first position, its key and its bytes, in the order of the positions. A
         block whose key is damaged goes where its events were."""
         firsts = []
-        for key, block in self._snapshot.rows(b"events"):
+        for key, block in self._old.rows(b"events"):
             stated = int.from_bytes(key, "big") if len(key) == POSITION_BYTES else None
             firsts.append((self._first_of(stated, block), key))
         for first, key in sorted(firsts):
-            yield first, key, self._snapshot.raw(b"events", key) or b""
+            yield first, key, self._old.value_of(b"events", key)
 
     def _first_of(self, stated: int | None, block: bytes) -> int:
         """The position of a block's first event: what its key says, if an event bears it out."""
@@ -166,7 +243,7 @@ class Taking:
             for event, _, _ in self._readings(class_number, block[start:end]):
                 if stated is not None and self._is_known(event.sha256, stated + number):
                     return stated
-                at = self._snapshot.raw(b"by_digest", event.sha256)
+                at = self._old.raw(b"by_digest", event.sha256)
                 if known is None and at is not None and len(at) == POSITION_BYTES:
                     known = max(int.from_bytes(at, "big") - number, 0)
         return next((first for first in (known, stated) if first is not None), 0)
@@ -202,7 +279,7 @@ class Taking:
     def _by_index(self, key: bytes, block: bytes, found: list[_Found]) -> list[_Found]:
         """Further events of a damaged block, at the places that by_paper has them."""
         known = {one.position: one for one in found}
-        for index_key, value in self._snapshot.rows(b"by_paper"):
+        for index_key, value in self._old.rows(b"by_paper"):
             position = layout.position_of_index(index_key)
             try:
                 location: Location = layout.location_of_index(value)
@@ -229,7 +306,7 @@ class Taking:
         """The events that stored bytes may give; with the facts, and the class, where these are to
         be trusted. Without its class an event may be any that its row fits."""
         try:
-            content = self._snapshot.codec.decompress(stored)
+            content = self._old.codec.decompress(stored)
         except BAD_ROW:
             return
         event_class = self._classes.get(number)
@@ -248,10 +325,10 @@ class Taking:
                 yield event, facts if known is one else None, known
 
     def _is_known(self, sha256: bytes, position: int) -> bool:
-        if self._snapshot.raw(b"by_digest", sha256) == layout.position_key(position):
+        if self._old.raw(b"by_digest", sha256) == layout.position_key(position):
             return True
         number, offset = divmod(position, TILE_WIDTH)
-        tile = self._snapshot.tile(Tile(0, number, offset + 1))
+        tile = self._old.tile(Tile(0, number, offset + 1))
         return tile[offset * HASH_BYTES :][:HASH_BYTES] == leaf_hash(sha256)
 
     def _take(self, found: _Found) -> None:
@@ -292,15 +369,13 @@ class Taking:
         """Whether the old log had an event behind the last that was taken over: the tree has a leaf
         there."""
         number, offset = divmod(self._size, TILE_WIDTH)
-        return len(self._snapshot.tile(Tile(0, number, offset + 1))) > offset * HASH_BYTES
+        return len(self._old.tile(Tile(0, number, offset + 1))) > offset * HASH_BYTES
 
     # --- what nothing else can give ---
 
     def _read_classes(self) -> None:
-        used = {
-            number for _, block in self._snapshot.rows(b"events") for number, _, _ in _spans(block)
-        }
-        for key, value in self._snapshot.rows(b"classes"):
+        used = {number for _, block in self._old.rows(b"events") for number, _, _ in _spans(block)}
+        for key, value in self._old.rows(b"classes"):
             try:
                 known = layout.read_packed_class(layout.unsealed(key, value))
             except BAD_ROW as error:
@@ -315,7 +390,7 @@ class Taking:
     def _aliases(self) -> Iterator[tuple[int, NewAlias]]:
         """The alias rows, in the order in which they came."""
         rows = []
-        for key, value in self._snapshot.rows(b"aliases"):
+        for key, value in self._old.rows(b"aliases"):
             try:
                 alias = layout.read_alias_value(key, value)
                 paper = layout.paper_of(key)
@@ -327,13 +402,13 @@ class Taking:
                 continue
             rows.append((alias.position, key))
         for position, key in sorted(rows):
-            alias = layout.read_alias_value(key, self._snapshot.raw(b"aliases", key) or b"")
+            alias = layout.read_alias_value(key, self._old.value_of(b"aliases", key))
             yield position, NewAlias(layout.paper_of(key), *alias[1:])
 
     def _refused(self) -> None:
         """The refused rows, numbered anew, past the limit that an ingest has for a source."""
         rows: list[tuple[RefusedRow, bytes]] = []
-        for key, value in self._snapshot.rows(b"refused"):
+        for key, value in self._old.rows(b"refused"):
             try:
                 row = layout.read_refused_value(key, value)
                 if layout.refused_key(row) != key:
@@ -357,7 +432,7 @@ class Taking:
         with self._new.snapshot() as made:
             for paper, value in made.rows(b"papers"):
                 quota = self._unauthentic.get(paper, 0)
-                stored = self._snapshot.raw(b"papers", paper)
+                stored = self._old.raw(b"papers", paper)
                 try:
                     layout.unsealed(paper, stored or b"")
                     quota = min(quota, layout.read_counters(stored).unauthentic)
@@ -372,7 +447,7 @@ class Taking:
         """Set aside the rows about the log as a whole that are not what was written; counters are
         made anew from what they count."""
         with self._new.snapshot() as made:
-            for name, value in self._snapshot.rows(b"meta"):
+            for name, value in self._old.rows(b"meta"):
                 right = made.raw(b"meta", name)
                 if right is None:
                     self._aside.put("meta", name, value, "pithgraph has no such row", None)
@@ -380,13 +455,13 @@ class Taking:
                     self._aside.put("meta", name, value, "it cannot be what was written", None)
 
 
-def compression_of(snapshot: Snapshot) -> str:
+def _compression_of(old: OldLog) -> str:
     """How contents are stored: as the log says or, where that row is damaged, as most of the first
     events look."""
-    if snapshot.compression in KNOWN:
-        return snapshot.compression
+    if old.stated_compression in KNOWN:
+        return old.stated_compression
     stored = (
-        block[start:end] for _, block in snapshot.rows(b"events") for _, start, end in _spans(block)
+        block[start:end] for _, block in old.rows(b"events") for _, start, end in _spans(block)
     )
     looks = [looks_compressed(one) for one in islice(stored, _LOOKED_AT)]
     return ZSTD if 2 * sum(looks) > len(looks) else NONE
