@@ -13,7 +13,7 @@ from itertools import chain, islice
 from typing import Any, Final, NamedTuple, TypeVar
 
 from pithgraph.audit import Finding, audit_bytes, audit_value
-from pithgraph.audit.checkpoint import VerifierKeys
+from pithgraph.audit.checkpoint import VerifierKeys, signed_checkpoints
 from pithgraph.audit.sightings import Checked, sightings
 from pithgraph.canonical import decode
 from pithgraph.checkpoints import text_document
@@ -55,10 +55,13 @@ class Auditor(NamedTuple):
     def _audited(self, place: str, data: bytes) -> Checked:
         if text_document(data) is not None:
             audited = audit_bytes(data, self.keyring, self.verifier_keys, max_bytes=len(data))
-            return Checked(place, *audited)
+            signed = signed_checkpoints(audited.document, data, self.verifier_keys)
+            return Checked(place, *audited, (), signed)
         value = decode(data, max_bytes=len(data))
         audited = audit_value(value, self.keyring, self.verifier_keys)
-        return Checked(place, *audited, sightings(value, audited) if self.sees else ())
+        seen = sightings(value, audited) if self.sees else ()
+        signed = signed_checkpoints(audited.document, value, self.verifier_keys)
+        return Checked(place, *audited, seen, signed)
 
 
 def audited_by(

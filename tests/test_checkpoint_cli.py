@@ -407,7 +407,32 @@ def test_a_rewritten_log_is_exposed(site: Site, tmp_path: Path, events: list[Jso
         }
         proof.write_bytes(canonical(document))
         done = site.audit("--vkey", VKEY, proof)
-        assert (done.code, statuses(done)) == (1, {"proof": "fail"})
+        split = {"split_view": "fail"} if newer == forged and size == 5 else {}
+        assert (done.code, statuses(done)) == (1, {"proof": "fail"} | split)
+
+
+def test_two_roots_that_a_log_signed_for_one_size_are_a_split_view(
+    site: Site, tmp_path: Path
+) -> None:
+    """Whoever holds both needs neither the log nor a proof."""
+    site.prove(8, *site.signing, "-o", tmp_path / "event.tlog-proof")
+    site.prove("--from", site.last, *site.signing, "-o", tmp_path / "growth.json")
+    (tmp_path / "honest.note").write_text(site.checkpoint().out)
+    replace(site, *EVENTS[:8], signed_event("graph_snapshot"))
+    (tmp_path / "forged.note").write_text(site.checkpoint().out)
+    forged, root = tmp_path / "forged.note", root_of(EVENTS).hex()
+    for name in ("honest.note", "event.tlog-proof", "growth.json"):
+        for paths in ((tmp_path / name, forged), (forged, tmp_path / name)):
+            done = site.audit("--vkey", VKEY, site.last, *paths)
+            (row,) = (row for row in done.rows if row["status"] == "fail")
+            assert (done.code, row["check"], row["path"]) == (1, "split_view", str(paths[1]))
+            assert root in str(row["detail"])
+            assert f"in {paths[0]}, both signed" in str(row["detail"])
+            assert "documents: 3, unreadable: 0" in done.err
+    # Nothing is said of what the log's key did not sign, and nothing of two that agree.
+    assert site.audit(tmp_path / "honest.note", forged).code == 0
+    agreeing = [tmp_path / "event.tlog-proof", tmp_path / "growth.json", tmp_path / "honest.note"]
+    assert site.audit("--vkey", VKEY, *agreeing, *agreeing).code == 0
 
 
 @pytest.mark.parametrize("size", [1, 4])

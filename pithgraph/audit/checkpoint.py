@@ -11,13 +11,17 @@ What lives here: one short audit a document type. What must not: the rules (`che
 `signature`, and a proof's checks of its checkpoints, ask whether one of the auditor's verifier keys
 signed. Without any they are unconfirmed. With some, whatever none of them signed fails: a forger
 can always sign with a key of his own.
+
+Over all documents of an audit, `split_view` fails for a checkpoint where another has the same log
+and size and another root, and both are signed: no proof leads from one to the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from pithgraph import documents
 from pithgraph.audit.findings import (
     Finding,
     Outcome,
@@ -25,6 +29,7 @@ from pithgraph.audit.findings import (
     finding,
     listed,
     passed,
+    plain,
     shown,
     skipped,
     unconfirmed,
@@ -83,6 +88,48 @@ def audit_consistency_proof(value: dict[str, Any], keys: VerifierKeys) -> Iterat
     yield finding("proof", passed(f"{_shown(holds.new)} begins with the {holds.old.size} before"))
     for name in CONSISTENCY_NOTES:
         yield finding(name, _signature(note_bytes(value[name]), keys))
+
+
+def signed_checkpoints(
+    document: str, found: bytes | dict[str, Any], keys: VerifierKeys
+) -> tuple[Checkpoint, ...]:
+    """The checkpoints of a document, as received or decoded, that one of the keys signed."""
+    opened = []
+    for note in _notes(document, found):
+        try:
+            opened.append(open_checkpoint(note, keys))
+        except CheckpointError:
+            continue  # which is a finding of its own
+    return tuple(opened)
+
+
+def _notes(document: str, found: bytes | dict[str, Any]) -> Iterator[bytes]:
+    """The signed notes of a document, as far as it has the form."""
+    if document == documents.CHECKPOINT and isinstance(found, bytes):
+        yield found
+    elif document == documents.INCLUSION and isinstance(found, bytes):
+        try:
+            yield parse_inclusion_proof(found).note
+        except ProofError:
+            return
+    elif document == documents.CONSISTENCY_PROOF and isinstance(found, dict):
+        texts = (found.get(name) for name in CONSISTENCY_NOTES)
+        yield from (note_bytes(text) for text in texts if isinstance(text, str))
+
+
+class Views:
+    """What logs have signed, over many documents."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, int], tuple[bytes, str]] = {}
+
+    def contradicted(self, place: str, checkpoints: Iterable[Checkpoint]) -> Iterator[Finding]:
+        """Take in a document's signed checkpoints; a finding for each that another contradicts."""
+        for one in checkpoints:
+            root, there = self._first.setdefault((one.origin, one.size), (one.root, place))
+            if root != one.root:
+                detail = f"{_shown(one)} has root {one.root.hex()} here and {root.hex()} in "
+                yield finding("split_view", failed(f"{detail}{plain(there)}, both signed"))
 
 
 def _signature(note: bytes, keys: VerifierKeys) -> Outcome:

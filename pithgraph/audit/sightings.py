@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from pithgraph import documents
 from pithgraph.audit.findings import ABSENT, Audited, Finding, at, plain
+from pithgraph.checkpoints import Checkpoint
 from pithgraph.documents import classify
 from pithgraph.entries import state_rows
 from pithgraph.errors import Refused
@@ -45,12 +46,14 @@ class Sighting(NamedTuple):
 
 class Checked(NamedTuple):
     """A document at its place, such as a file or `FILE:LINE`: its type, or `unreadable`; what was
-    found about it; and the events that it shows, where somebody asked for them."""
+    found about it; the events that it shows, where somebody asked for them; and the checkpoints in
+    it that one of the auditor's verifier keys signed."""
 
     place: str
     document: str
     findings: tuple[Finding, ...]
     sightings: tuple[Sighting, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
 
     @property
     def failed(self) -> list[Finding]:

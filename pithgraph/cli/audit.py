@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import Final, NamedTuple
 
 import click
 
+from pithgraph.audit.checkpoint import Views
 from pithgraph.audit.findings import Finding
 from pithgraph.audit.sightings import Checked
 from pithgraph.auditing import UNREADABLE, Auditor, audited_by
@@ -77,6 +78,7 @@ def command(
     style = _Style(as_json, quiet, in_colour(), report_path is not None)
     done = _Totals()
     report = Report()
+    views = Views()
     with ExitStack() as stack:
         write: Callable[[bytes], object] | None = None
         if report_path is not None:  # told first if there is a file already
@@ -87,11 +89,13 @@ def command(
         pieces = read_spans(paths, Limits(max_line, max_document), progress=bar.advance, texts=True)
         audited = audited_by(workers, pieces, auditor, partial(_shown, style))
         for shown in stack.enter_context(closing(audited)):
-            done.add(shown)
-            if shown.checked is not None:
-                report.add(shown.checked)
-            if shown.lines:
-                out_lines(shown.lines)
+            done.documents += 1
+            for one in (shown, *_contradicted(style, views, shown.signed)):
+                done.add(one)
+                if one.checked is not None:
+                    report.add(one.checked)
+                if one.lines:
+                    out_lines(one.lines)
         if write is not None:
             write(report.html(done.sums(keyring)).encode("utf-8"))
     if not quiet:
@@ -142,6 +146,7 @@ class _Shown(NamedTuple):
     failures: list[str]
     failure_count: int
     checked: Checked | None
+    signed: Checked | None  # without its findings, where it has signed checkpoints
 
 
 class _Totals:
@@ -153,7 +158,6 @@ class _Totals:
         self.failures: list[str] = []
 
     def add(self, shown: _Shown) -> None:
-        self.documents += 1
         self.unreadable += shown.unreadable
         self.counts.update(shown.counts)
         self.failure_count += shown.failure_count
@@ -176,7 +180,15 @@ def _shown(style: _Style, checked: Checked) -> _Shown:
         [_failure(checked, finding) for finding in failed[:_REPEATED]],
         len(failed),
         checked if style.for_report else None,
+        checked._replace(findings=(), sightings=()) if checked.checkpoints else None,
     )
+
+
+def _contradicted(style: _Style, views: Views, signed: Checked | None) -> Iterator[_Shown]:
+    """What documents before this one say against its checkpoints."""
+    if signed is not None:
+        for found in views.contradicted(signed.place, signed.checkpoints):
+            yield _shown(style, Checked(signed.place, signed.document, (found,)))
 
 
 def _lines(style: _Style, checked: Checked, findings: list[Finding] | tuple[Finding, ...]) -> str:
