@@ -356,6 +356,15 @@ def test_wrong_usage_of_prove(site: Site, options: tuple[object, ...], says: str
     assert says in done.err
 
 
+def test_checkpoints_in_the_wrong_order_are_wrong_usage(site: Site, tmp_path: Path) -> None:
+    """Exit 1 would say that somebody rolled the log back."""
+    newest = tmp_path / "newest.note"
+    newest.write_text(site.checkpoint().out)
+    done = site.prove("--from", newest, "--checkpoint", site.last)
+    assert (done.code, done.out) == (2, "")
+    assert "is of 9 events, the checkpoint that the proof leads to of 5: exchange them" in done.err
+
+
 # --- a log rewritten behind its owner's back
 
 OTHER = signed_event("replication_record", target="replication:other")

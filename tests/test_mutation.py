@@ -38,7 +38,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "proofs": ("tests/test_proofs.py",),
     "canonical": ("tests/test_canonical.py", MERGED),
     "log/batch": ("tests/test_log.py", "tests/test_log_histories.py", "tests/test_preparing.py"),
-    "log/writer": ("tests/test_log.py", "tests/test_processes.py", "tests/test_log_histories.py"),
+    "log/writer": (
+        *("tests/test_log.py", "tests/test_log_layout.py", "tests/test_processes.py"),
+        "tests/test_log_histories.py",
+    ),
     "log/snapshot": ("tests/test_log.py", "tests/test_export.py", "tests/test_log_histories.py"),
 }
 
@@ -526,7 +529,11 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "batch: found and bytes(cursor.key()).startswith(paper) -> "
         "(bytes(cursor.key()).startswith(paper))": "a cursor that is nowhere has an empty key",
     },
-    "log/writer": {"writer: 1024 -> 1025": "the map's first size, which grows where it must"},
+    "log/writer": {
+        "writer: 1024 -> 1025": "the map's first size, which grows where it must",
+        "writer: \"Result\" -> 'Resultx'": "a name for the type checker",
+        "writer: 1 -> 2": "of -1, where no lock is held: any number below zero is no descriptor",
+    },
     "log/snapshot": {},
 }
 

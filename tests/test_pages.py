@@ -189,6 +189,16 @@ def check_verb(log: Path, verb: tuple[str, ...], ends: list[int]) -> None:
         shutil.copy(log.with_name("kept"), path)
 
 
+def test_an_empty_file_stays_what_it_is(log: Path) -> None:
+    """LMDB would make a log of its own in it, and hide that one was there."""
+    (log / "data.mdb").write_bytes(b"")
+    for opener in (Log.open, LogWriter.open):
+        with pytest.raises(LogError, match="is empty: restore the log"):
+            opener(log)
+    assert any("is empty" in finding.detail for finding in Fsck(log))
+    assert (log / "data.mdb").read_bytes() == b""
+
+
 def test_a_log_cut_anywhere_ends_no_process(log: Path) -> None:
     """Opened and read to its end, or refused; never read beyond its end, which would kill us."""
     path = log / "data.mdb"

@@ -262,6 +262,7 @@ def test_a_child_that_uses_its_parents_log_is_told(
         ]
         if isinstance(log, LogWriter):
             uses.append(lambda log=log: put(log, events(4)))  # type: ignore[misc]
+            uses.append(lambda log=log: log.append([]))  # type: ignore[misc]
         assert [in_a_child(use) for use in uses] == [1] * len(uses)  # type: ignore[arg-type]
         # The parent goes on.
         assert snapshot.size == 3

@@ -59,6 +59,11 @@ def command(
                 out_json(finding._asdict())
             else:
                 out("  ".join(finding), "red")
+    if found and not repairs:
+        say(
+            "restore the log from a backup where there is one (README, `Keep it safe`); otherwise "
+            "`pithgraph fsck --repair` makes it anew of what is sound"
+        )
     sums = check.sums
     if check.pages_skipped:
         say(f"pages not checked: {check.pages_skipped}")

@@ -85,6 +85,7 @@ def command(
             note = make_checkpoint(snapshot, origin, load_private_key(key_path), size=size)
         else:
             note = _checkpoint(checkpoint_path, log_path, size)
+            _check_order(old_path, note)
         proof, shown, row = _prove(snapshot, event, old_path, note)
     deliver(proof, output, described=row if as_json else None)
     if not as_json:
@@ -108,6 +109,18 @@ def _checkpoint(path: str | None, log_path: str, size: int | None) -> bytes:
             " --origin and --key to sign one"
         )
     return note
+
+
+def _check_order(old_path: str | None, note: bytes) -> None:
+    """That the earlier checkpoint is not the later one: else nobody rolled anything back."""
+    if old_path is None:
+        return
+    old, new = read_checkpoint(load_checkpoint(old_path)), read_checkpoint(note)
+    if old.size > new.size:
+        raise click.UsageError(
+            f"--from {old_path} is of {old.size} events, the checkpoint that the proof leads to of "
+            f"{new.size}: exchange them"
+        )
 
 
 def _prove(

@@ -124,6 +124,7 @@ class Log:
             raise LogError(f"{folder}: {error.strerror}") from None
         if not there:
             raise LogError(f"{folder}: there is no log. `pithgraph ingest --log` makes one.")
+        check_not_empty(folder)
         file = identity(folder / DATA_FILE)  # before, so that what replaces it later is noticed
         with lmdb_errors(folder):
             environment = _open_readonly(folder)
@@ -265,6 +266,19 @@ def identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def check_not_empty(folder: Path) -> None:
+    """Raise LogError where a log's file has nothing in it: LMDB would make another log there."""
+    try:
+        empty = (folder / DATA_FILE).stat().st_size == 0
+    except OSError as error:
+        raise LogError(f"{folder}: {error.strerror}") from None
+    if empty:
+        raise LogError(
+            f"{folder}: {DATA_FILE} is empty: restore the log from a backup, or remove that file "
+            "to begin a new log"
+        )
+
+
 def check_whole(folder: Path, environment: lmdb.Environment) -> None:
     """Raise LogError where a log's file was cut, before anything is read of it."""
     try:
@@ -274,7 +288,7 @@ def check_whole(folder: Path, environment: lmdb.Environment) -> None:
     if cut:
         raise LogError(
             f"{folder}: {DATA_FILE} was cut: it lacks pages that are in use. Restore the log from "
-            "a backup; `pithgraph fsck` says what is left, and `fsck --repair` may save it"
+            "a backup; without one, `pithgraph fsck --repair` takes over what can be read of it"
         )
 
 

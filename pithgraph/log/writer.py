@@ -32,6 +32,7 @@ from pithgraph.log.reader import (
     MAX_READERS,
     READER_FILE,
     Log,
+    check_not_empty,
     check_whole,
     identity,
     lmdb_errors,
@@ -239,6 +240,7 @@ def _prepare(folder: Path, compression: str) -> int:
         if not (folder / DATA_FILE).exists():
             make_log(folder, compression)
         # Also of a log that is there: its maker may have been killed before this.
+        check_not_empty(folder)
         sync_folder(folder)
         _reserve_reader_table(folder)
         return (folder / DATA_FILE).stat().st_size
