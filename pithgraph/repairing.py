@@ -30,7 +30,8 @@ from pithgraph.log.compression import ZSTD
 from pithgraph.log.reader import DATA_FILE, READER_FILE
 from pithgraph.log.snapshot import DICTIONARY
 from pithgraph.log.writer import REPAIR_FOLDER, writer_lock
-from pithgraph.salvaging import Aside, NewLog, OldLog, Taking
+from pithgraph.salvaging import Aside, NewLog, Taking
+from pithgraph.wrecks import OldLog
 
 SET_ASIDE: Final = "set-aside-{}.jsonl"
 _ASIDE_FILE: Final = "set-aside.jsonl"

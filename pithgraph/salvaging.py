@@ -14,8 +14,7 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -26,19 +25,18 @@ from pithgraph.events import Event
 from pithgraph.identifiers import alias_time
 from pithgraph.keyring import Keyring
 from pithgraph.kinds import KINDS
-from pithgraph.log import Log, LogWriter, layout
+from pithgraph.log import LogWriter, layout
 from pithgraph.log.batch import NewAlias, NewEvent
-from pithgraph.log.compression import KNOWN, NONE, ZSTD, looks_compressed
 from pithgraph.log.layout import POSITION_BYTES, Location, RefusedRow
 from pithgraph.log.snapshot import COMPRESSION
 from pithgraph.merkle import HASH_BYTES, TILE_WIDTH, Tile, leaf_hash
 from pithgraph.ordinary import EventClass, class_of
 from pithgraph.validation import VERIFIED, Facts, establish, is_authentic, judge
+from pithgraph.wrecks import OldLog, spans_of
 
 # Where the signer stands in an ordinary event's row.
 _SIGNER: Final = b',"signer":'
 _TARGET: Final = b',"target":'
-_LOOKED_AT: Final = 100  # events
 _BATCH_ROWS: Final = 5_000
 _BATCH_BYTES: Final = 16 * 1024 * 1024
 
@@ -103,82 +101,6 @@ class _Found(NamedTuple):
     end: int
 
 
-class OldLog:
-    """What LMDB still gives of a damaged log that nobody writes to.
-
-    A row on a page that LMDB cannot read is not there, nor are those behind it in its table; what
-    other tables have is there all the same. A damaged row is as it is stored."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._view = ExitStack()
-        self._renew()
-        self.compression = _compression_of(self)
-        self.codec = self._snapshot.codec_by(self.compression)
-
-    def __enter__(self) -> OldLog:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._view.close()
-
-    def _renew(self) -> None:
-        """Begin another view: in that in which an error came, nothing can be read any more."""
-        self._view.close()
-        self._snapshot = self._view.enter_context(self._log.snapshot())
-
-    def rows(self, table: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """The rows of a table, in the order of their keys."""
-        last: bytes | None = None
-        while True:
-            view = self._snapshot
-            try:
-                for last, value in view.rows(table, last):  # noqa: B020 - goes on behind it
-                    yield last, value
-                return
-            except lmdb.Error:
-                if view is self._snapshot:
-                    self._renew()
-                    return
-                # Another table could not be read meanwhile: on in the new view.
-
-    def raw(self, table: bytes, key: bytes) -> bytes | None:
-        """What a table has under a key."""
-        try:
-            return self._snapshot.raw(table, key)
-        except lmdb.Error:
-            self._renew()
-            return None
-
-    def value_of(self, table: bytes, key: bytes) -> bytes:
-        """What stands under a key that `rows` gave. A damaged key hides others from look-ups."""
-        found = self.raw(table, key)
-        if found is None:
-            found = next((value for one, value in self.rows(table) if one == key), b"")
-        return found
-
-    def tile(self, tile: Tile) -> bytes:
-        """The hashes of a tile of the Merkle tree; b"" for one that is not there."""
-        try:
-            return self._snapshot.tile(tile)
-        except lmdb.Error:
-            self._renew()
-            return b""
-
-    def entries(self, table: bytes) -> int:
-        """How many rows a table has, or had."""
-        return self._snapshot.entries(table)
-
-    def tables(self) -> list[bytes]:
-        """The names of the tables that are there."""
-        return self._snapshot.tables()
-
-    @property
-    def stated_compression(self) -> str:
-        """What the log says of how contents are stored; "" where it says nothing."""
-        return self._snapshot.compression
-
-
 class Taking:
     """Takes over what is sound from one log into another, and sets aside the rest."""
 
@@ -239,7 +161,7 @@ class Taking:
     def _first_of(self, stated: int | None, block: bytes) -> int:
         """The position of a block's first event: what its key says, if an event bears it out."""
         known = None
-        for number, (class_number, start, end) in enumerate(_spans(block)):
+        for number, (class_number, start, end) in enumerate(spans_of(block)):
             for event, _, _ in self._readings(class_number, block[start:end]):
                 if stated is not None and self._is_known(event.sha256, stated + number):
                     return stated
@@ -269,7 +191,7 @@ class Taking:
     def _by_headers(self, first: int, block: bytes) -> tuple[list[_Found], bool]:
         """The events that are recognised, and whether those are all."""
         found, end = [], 0
-        spans = list(_spans(block))
+        spans = list(spans_of(block))
         for number, (class_number, start, end) in enumerate(spans):
             one = self._recognised(class_number, first + number, block, start, end)
             if one is not None:
@@ -374,7 +296,9 @@ class Taking:
     # --- what nothing else can give ---
 
     def _read_classes(self) -> None:
-        used = {number for _, block in self._old.rows(b"events") for number, _, _ in _spans(block)}
+        used = {
+            number for _, block in self._old.rows(b"events") for number, _, _ in spans_of(block)
+        }
         for key, value in self._old.rows(b"classes"):
             try:
                 known = layout.read_packed_class(layout.unsealed(key, value))
@@ -453,31 +377,6 @@ class Taking:
                     self._aside.put("meta", name, value, "pithgraph has no such row", None)
                 elif name in (b"format", COMPRESSION) and value != right:
                     self._aside.put("meta", name, value, "it cannot be what was written", None)
-
-
-def _compression_of(old: OldLog) -> str:
-    """How contents are stored: as the log says or, where that row is damaged, as most of the first
-    events look."""
-    if old.stated_compression in KNOWN:
-        return old.stated_compression
-    stored = (
-        block[start:end] for _, block in old.rows(b"events") for _, start, end in _spans(block)
-    )
-    looks = [looks_compressed(one) for one in islice(stored, _LOOKED_AT)]
-    return ZSTD if 2 * sum(looks) > len(looks) else NONE
-
-
-def _spans(block: bytes) -> Iterator[tuple[int, int, int]]:
-    """The class of each event of a block, and where its content begins and ends; up to the first
-    that cannot be."""
-    offset = 0
-    while offset + layout.HEADER_BYTES <= len(block):
-        number, length = layout.read_header(block, offset)
-        start = offset + layout.HEADER_BYTES
-        if start + length > len(block):
-            return
-        yield number, start, start + length
-        offset = start + length
 
 
 def _content(content: bytes, event_class: EventClass | None) -> tuple[bytes, Facts | None]:

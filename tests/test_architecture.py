@@ -79,6 +79,7 @@ SHELL = {
     "replaying",
     "resolving",
     "salvaging",
+    "wrecks",
     "sources",
     "storing",
     "testing",

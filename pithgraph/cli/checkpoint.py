@@ -37,6 +37,7 @@ def command(
 ) -> int:
     """Sign what a log holds: its name, its number of events, and the root of its Merkle tree.
 
+    Keep it outside of the log, and name it by --last the next time; the first has no --last.
     Exit 1 says that the log was rewritten or rolled back since the checkpoint of --last, or that
     this is by another name or key; nothing is written then. The verifier key is printed on
     standard error: publish it, for `pithgraph audit --vkey`.
