@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from pithgraph.keyring import Keyring
 from pithgraph.log import Appended, LogWriter
-from pithgraph.log.batch import New, NewEvent
+from pithgraph.log.batch import MoreRefused, New, NewEvent
 from pithgraph.log.layout import RefusedRow
 from pithgraph.preparing import Admit, Preparer
 from pithgraph.sources import Limits, Lines, Piece, Unreadable, load_keyring, read_spans
@@ -143,6 +143,8 @@ class _Sums:
                 self._refused += 1
                 if len(self._shown) < REFUSALS_SHOWN:
                     self._shown.append(_shown(row))
+            elif isinstance(row, MoreRefused):
+                self._refused += row.more
         self._total += log.append(rows)
 
     def ingested(self, log: LogWriter) -> Ingested:

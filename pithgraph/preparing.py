@@ -16,7 +16,7 @@ from pithgraph.errors import DecodeError
 from pithgraph.events import Event
 from pithgraph.identifiers import parse_pith_number
 from pithgraph.keyring import Keyring
-from pithgraph.log.batch import New, NewAlias, NewEvent
+from pithgraph.log.batch import New, NewAlias, NewEvent, folded
 from pithgraph.log.layout import RefusedRow, packed_class
 from pithgraph.ordinary import EventClass, class_of
 from pithgraph.sources import Lines, Piece, Unreadable
@@ -103,7 +103,7 @@ class Preparer:
             trials.append((public_key, signature, message))
             return True
 
-        for found in _entries(pieces, self._keyring):
+        for found in folded(_entries(pieces, self._keyring)):
             if isinstance(found, _EventAt):
                 first = len(trials)
                 row = self._of_event(found, note)

@@ -26,7 +26,7 @@ from pithgraph.errors import LogError, PithgraphError
 from pithgraph.fsck import check_pages
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, layout
-from pithgraph.log.compression import ZSTD
+from pithgraph.log.compression import KNOWN, NONE, ZSTD, is_installed
 from pithgraph.log.reader import DATA_FILE, READER_FILE
 from pithgraph.log.snapshot import DICTIONARY
 from pithgraph.log.writer import REPAIR_FOLDER, writer_lock
@@ -171,10 +171,38 @@ def _sync(path: Path) -> None:
 def _rebuild(
     folder: Path, beside: Path, keyring: Keyring, progress: Callable[[int], None] | None
 ) -> Repaired:
+    for compression in _compressions(folder):
+        shutil.rmtree(beside, ignore_errors=True)
+        repaired = _rebuild_as(compression, folder, beside, keyring, progress)
+        if repaired.events or not repaired.lost:
+            return repaired
+    raise LogError(
+        f"{folder}: no event can be read, compressed or not, with the dictionary that is there. "
+        "Restore the log from a backup; it is as it was."
+    )
+
+
+def _compressions(folder: Path) -> list[str]:
+    """How contents may be stored: what the log says first, if that is known; what cannot be read
+    here, only if the log says so."""
+    with Log.open_damaged(folder) as log, log.snapshot() as snapshot:
+        stated, dictionary = snapshot.compression, snapshot.raw(b"meta", DICTIONARY)
+    likely = ZSTD if dictionary is not None else NONE
+    kinds = sorted(KNOWN, key=lambda kind: (kind != stated, kind != likely))
+    return [kind for kind in kinds if kind == stated or is_installed(kind)]
+
+
+def _rebuild_as(
+    compression: str,
+    folder: Path,
+    beside: Path,
+    keyring: Keyring,
+    progress: Callable[[int], None] | None,
+) -> Repaired:
     with ExitStack() as open_things:
         log = open_things.enter_context(Log.open_damaged(folder))
         try:
-            old = open_things.enter_context(OldLog(log))
+            old = open_things.enter_context(OldLog(log, compression))
         except layout.BrokenSeal:
             raise LogError(
                 f"{folder}: the dictionary is damaged, and without it no event can be read. "

@@ -21,7 +21,7 @@ from pithgraph.cutting import SPAN_BYTES
 from pithgraph.errors import LogError
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log
-from pithgraph.log.batch import New
+from pithgraph.log.batch import New, folded
 from pithgraph.pool import UNDER_WAY, Pool
 from pithgraph.preparing import Admit, Deferred, Preparer
 from pithgraph.sources import Lines, Piece, Unreadable
@@ -113,7 +113,7 @@ def _begin(keyring: Keyring, admit: Admit, log: Path) -> None:
 
 
 def _prepare(parcel: Parcel) -> list[New]:
-    return list(_preparer.rows(parcel))
+    return list(folded(_preparer.rows(parcel)))
 
 
 def _verify(trials: list[tuple[bytes, bytes, bytes]]) -> bytes:

@@ -1,23 +1,18 @@
 """A damaged log, read as far as LMDB gives it: for a repair.
 
-What lives here: views that go on behind an error, and how contents are stored where the log itself
-does not say so any more. What must not: which rows are believed (`salvaging`).
+What lives here: views that go on behind an error. What must not: which rows are believed
+(`salvaging`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import islice
-from typing import Final
 
 import lmdb
 
 from pithgraph.log import Log, layout
-from pithgraph.log.compression import KNOWN, NONE, ZSTD, looks_compressed
 from pithgraph.merkle import Tile
-
-_LOOKED_AT: Final = 100  # events
 
 
 class OldLog:
@@ -26,12 +21,12 @@ class OldLog:
     A row on a page that LMDB cannot read is not there, nor are those behind it in its table; what
     other tables have is there all the same. A damaged row is as it is stored."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, compression: str) -> None:
         self._log = log
         self._view = ExitStack()
         self._renew()
-        self.compression = _compression_of(self)
-        self.codec = self._snapshot.codec_by(self.compression)
+        self.compression = compression
+        self.codec = self._snapshot.codec_by(compression)
 
     def __enter__(self) -> OldLog:
         return self
@@ -89,23 +84,6 @@ class OldLog:
     def tables(self) -> list[bytes]:
         """The names of the tables that are there."""
         return self._snapshot.tables()
-
-    @property
-    def stated_compression(self) -> str:
-        """What the log says of how contents are stored; "" where it says nothing."""
-        return self._snapshot.compression
-
-
-def _compression_of(old: OldLog) -> str:
-    """How contents are stored: as the log says or, where that row is damaged, as most of the first
-    events look."""
-    if old.stated_compression in KNOWN:
-        return old.stated_compression
-    stored = (
-        block[start:end] for _, block in old.rows(b"events") for _, start, end in spans_of(block)
-    )
-    looks = [looks_compressed(one) for one in islice(stored, _LOOKED_AT)]
-    return ZSTD if 2 * sum(looks) > len(looks) else NONE
 
 
 def spans_of(block: bytes) -> Iterator[tuple[int, int, int]]:

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import signing
-from pithgraph.audit import Audited, audit_bytes, audit_value
+from pithgraph.audit import Audited, Finding, audit_bytes, audit_value, findings
 from pithgraph.canonical import decode
 from pithgraph.errors import DecodeError, Refused
 from pithgraph.events import Event
@@ -1082,6 +1082,21 @@ JSON = st.recursive(
     ),
     max_leaves=6,
 )  # fmt: skip
+
+
+def test_findings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two bytes of junk a finding has hundreds."""
+    monkeypatch.setattr(findings, "MOST_FINDINGS", 4)
+    audited = audit_bytes(b"[1,1,1,1,1,1]", KEYRING)
+    *first, more = audited.findings
+    assert [finding.check for finding in first] == ["[0]", "[1]", "[2]", "[3]"]
+    assert more == Finding(
+        "more",
+        "fail",
+        "further checks, of which no line is kept: fail 2, unconfirmed 0, skipped 0, pass 1",
+    )
+    whole = audit_bytes(b"[1,1,1]", KEYRING)
+    assert [finding.check for finding in whole.findings] == ["[0]", "[1]", "[2]", "equivocations"]
 
 
 @settings(max_examples=150, deadline=None)

@@ -21,15 +21,17 @@ import msgspec
 import pytest
 
 import signing
+from pithgraph import ingestion
 from pithgraph.errors import IdentifierError, LogError
 from pithgraph.events import Event
 from pithgraph.identifiers import parse_pith_number, parse_reference
 from pithgraph.ingestion import Ingested, ingest_pieces, new_rows
 from pithgraph.keyring import Keyring
-from pithgraph.log import Log, LogWriter, layout
-from pithgraph.log.batch import QUOTA, REFUSED_ROWS, New
+from pithgraph.log import Log, LogWriter, batch, layout
+from pithgraph.log.batch import QUOTA, REFUSED_ROWS, New, folded
 from pithgraph.merge import PaperAlias, merge_events
 from pithgraph.merkle import HASH_BYTES, Tile
+from pithgraph.preparing import Preparer
 from pithgraph.proofs import build_proof, verify_proof
 from pithgraph.replaying import current_state, proofs_of, replay
 from pithgraph.sources import Piece
@@ -434,6 +436,22 @@ def counting(paper: bytes, more: int) -> Damage:
     return change
 
 
+@pytest.mark.parametrize(
+    ("table", "change"), [(b"meta", -1), (b"meta", 1), (b"by_digest", 0), (b"by_paper", 0)]
+)
+def test_nothing_is_appended_where_the_next_position_is_not_behind_the_last_event(
+    tmp_path: Path, table: bytes, change: int
+) -> None:
+    rich(tmp_path)
+    held = tables(tmp_path)
+    key = b"events" if table == b"meta" else held[table][0][0]
+    damage(tmp_path, table, key, lambda value: b"%d" % (int(value) + change) if change else None)
+    before = tables(tmp_path)
+    with LogWriter.open(tmp_path) as log, pytest.raises(LogError, match="nothing is appended"):
+        put(log, signed_event("graph_snapshot", created_at=at(59)))
+    assert tables(tmp_path) == before
+
+
 def test_a_tile_that_is_not_there_is_empty(tmp_path: Path) -> None:
     with LogWriter.open(tmp_path) as log:
         put(log, *snapshots(1))
@@ -768,6 +786,29 @@ def test_of_one_source_so_many_refusals_are_kept(tmp_path: Path) -> None:
     with LogWriter.open(tmp_path) as log:
         ingest_pieces(log, [*junk, Piece("other", 1, b"1")], keyring=KEYRING)
     assert tables(tmp_path) == before
+
+
+def test_refusals_that_are_folded_are_told_and_stored_like_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "REFUSED_ROWS", 10)
+    monkeypatch.setattr(ingestion, "REFUSALS_SHOWN", 5)  # fewer than are kept, as it is
+    junk = [Piece("junk", None, b"[" + b"1," * 30 + b"2]"), Piece("other", 1, b"1")]
+    junk.append(Piece("events", 1, canonical(signed_event())))
+    preparer = Preparer(KEYRING)
+    deferred = preparer.deferred(junk)
+    settled = preparer.settle(deferred, bytes([1] * len(deferred.trials)))
+    assert len(settled) == len([*folded(new_rows(junk, KEYRING))]) == 10 + 1 + 1 + 1
+    found = []
+    for number, made in enumerate((new_rows(junk, KEYRING), iter(settled))):
+        # An ingest of folded rows, as of workers, and one of all.
+        with monkeypatch.context() as patch, LogWriter.open(tmp_path / str(number)) as log:
+            patch.setattr(Preparer, "rows", lambda *_, made=made: made)
+            found.append(ingest_pieces(log, [], keyring=KEYRING))
+    assert found[0] == found[1]
+    assert (found[0].refused, found[0].appended, len(found[0].refusals)) == (32, 1, 5)
+    assert found[0].unlisted == 27
+    assert tables(tmp_path / "0") == tables(tmp_path / "1")
 
 
 @pytest.mark.parametrize(("block_bytes", "blocks"), [(layout.BLOCK_BYTES, 1), (10, 3)])

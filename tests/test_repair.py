@@ -202,6 +202,31 @@ def test_what_names_format_and_compression_is_made_anew(sound: Path, tmp_path: P
         shutil.rmtree(folder)
 
 
+def test_a_log_that_says_the_wrong_of_its_compression_is_read_as_it_is(
+    sound: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    other = {"plain": b"zstd", "compressed": b"none"}[request.node.callspec.params["sound"]]
+    folder = damaged(sound, tmp_path / "log", Damage(b"meta", ((b"compression", other),), ""))
+    done = repair(folder, keyring=RING)
+    assert (done.lost, done.established, done.moved, done.set_aside) == (0, 0, None, 1)
+    assert Said(folder) == Said(sound)
+
+
+def test_a_log_of_which_no_event_can_be_read_stays_as_it_is(sound: Path, tmp_path: Path) -> None:
+    with Log.open(sound) as log, log.snapshot() as snapshot:
+        has_dictionary = snapshot.raw(b"meta", b"dictionary") is not None
+        blocks = [key for key, _ in snapshot.rows(b"events")]
+    damages = [Damage(b"events", tuple((key, None) for key in blocks), "no block")]
+    if has_dictionary:
+        damages.append(Damage(b"meta", ((b"dictionary", None),), "no dictionary"))
+    for number, damage in enumerate(damages):
+        folder = damaged(sound, tmp_path / str(number), damage)
+        data = (folder / "data.mdb").read_bytes()
+        with pytest.raises(LogError, match="no event can be read"):
+            repair(folder, keyring=RING)
+        assert (folder / "data.mdb").read_bytes() == data
+
+
 def test_a_log_that_may_be_of_another_format_is_repaired_whole_or_not(
     sound: Path, tmp_path: Path
 ) -> None:

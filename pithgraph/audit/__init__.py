@@ -21,7 +21,7 @@ from pithgraph.audit.checkpoint import (
     audit_consistency_proof,
     audit_inclusion_proof,
 )
-from pithgraph.audit.findings import Audited, Finding, Status, failed, finding
+from pithgraph.audit.findings import Audited, Finding, Status, bounded, failed, finding
 from pithgraph.audit.judging import equivocation_parts, event_outcome, judge_value
 from pithgraph.audit.manifest import audit_manifest
 from pithgraph.audit.others import (
@@ -65,7 +65,7 @@ def audit_bytes(
     """
     found = text_document(data)
     if found is not None:
-        return Audited(found, tuple(_TEXT_AUDITS[found](data, verifier_keys)))
+        return Audited(found, bounded(_TEXT_AUDITS[found](data, verifier_keys)))
     return audit_value(decode(data, max_bytes=max_bytes), keyring, verifier_keys)
 
 
@@ -87,7 +87,7 @@ def audit_value(value: Any, keyring: Keyring, verifier_keys: VerifierKeys = ()) 
     True
     """
     found = classify(value)
-    return Audited(found.type, tuple(_audit(found, keyring, verifier_keys)))
+    return Audited(found.type, bounded(_audit(found, keyring, verifier_keys)))
 
 
 def _audit(found: Document, keyring: Keyring, verifier_keys: VerifierKeys) -> Iterator[Finding]:

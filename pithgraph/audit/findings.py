@@ -11,13 +11,17 @@ rows) make the check's; whoever reads findings can rely on them.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from pithgraph.canonical import encode
 
 Status = Literal["pass", "fail", "unconfirmed", "skipped"]
 
+_WORST_FIRST: Final[tuple[Status, ...]] = ("fail", "unconfirmed", "skipped", "pass")
+MOST_FINDINGS: Final = 100_000  # of a document
 _SHOWN: Final = 120  # characters of a value
 _LEAD: Final = 24  # of them before the place where two values part
 _DETAIL: Final = 1000
@@ -63,6 +67,18 @@ def walk(checks: Checks[Case], case: Case) -> Iterator[Finding]:
         parts = [("", result)] if isinstance(result, Outcome) else result
         for part, outcome in parts:
             yield finding(name + part, outcome)
+
+
+def bounded(findings: Iterator[Finding]) -> tuple[Finding, ...]:
+    """The findings; of a document with more than 100,000 the first ones, and `more`, which has the
+    worst status of the others and counts them. A few bytes of junk make a finding of hundreds."""
+    first = [*islice(findings, MOST_FINDINGS)]
+    others = Counter(one.status for one in findings)
+    if others:
+        worst = next(status for status in _WORST_FIRST if others[status])
+        counts = ", ".join(f"{status} {others[status]}" for status in _WORST_FIRST)
+        first.append(Finding("more", worst, f"further checks, of which no line is kept: {counts}"))
+    return tuple(first)
 
 
 def finding(check: str, outcome: Outcome) -> Finding:

@@ -7,8 +7,8 @@ and locks (`writer`), how rows lie on disk (`layout`), and whether an event coun
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 import lmdb
 
@@ -92,7 +92,31 @@ class NewAlias(NamedTuple):
     created_at: str
 
 
-New = NewEvent | NewAlias | layout.RefusedRow
+class MoreRefused(NamedTuple):
+    """How many refusals of a source come after those rows of it that a log keeps."""
+
+    source: str
+    more: int
+
+
+New = NewEvent | NewAlias | layout.RefusedRow | MoreRefused
+Row = TypeVar("Row")
+
+
+def folded(rows: Iterable[Row]) -> Iterator[Row | MoreRefused]:
+    """The rows, but of a source's refusals only so many as a log keeps, and at the end how many
+    more there are: for who holds all rows of a document at once, when a few bytes of junk are
+    refused as a row of hundreds."""
+    refused: Counter[str] = Counter()
+    for row in rows:
+        if isinstance(row, layout.RefusedRow):
+            refused[row.source] += 1
+            if refused[row.source] > REFUSED_ROWS:
+                continue
+        yield row
+    for source, count in refused.items():
+        if count > REFUSED_ROWS:
+            yield MoreRefused(source, count - REFUSED_ROWS)
 
 
 class Appended(NamedTuple):
@@ -162,6 +186,8 @@ class Batch:
                     invalid += 1
             elif isinstance(new, NewAlias):
                 aliases += self._alias(new)
+            elif isinstance(new, MoreRefused):
+                self._refused_rows[new.source] += new.more
             else:
                 self._refuse(new)
         self._finish()
@@ -249,7 +275,8 @@ class Batch:
 
     def _codec(self, events: Sequence[NewEvent], there: Container[bytes]) -> Codec:
         """How contents are stored. The first batch that is large enough makes the dictionary."""
-        kind = bytes(self._transaction.get(COMPRESSION, b"", self._tables[b"meta"])).decode("ascii")
+        named = self._transaction.get(COMPRESSION, b"", self._tables[b"meta"])
+        kind = bytes(named).decode("ascii", "replace")
         if kind == NONE:
             return PLAIN
         stored = self._transaction.get(DICTIONARY, db=self._tables[b"meta"])

@@ -6,6 +6,7 @@ must not: what is compressed, and where it lies (`layout`).
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +16,6 @@ from pithgraph.errors import LogError
 NONE: Final = "none"
 ZSTD: Final = "zstd"
 KNOWN: Final = (NONE, ZSTD)
-_FRAME: Final = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1: with these begins what zstd has made
 # What a dictionary is trained on: so many events at the least, and of more these.
 TRAINING_EVENTS: Final = 1000
 _DICTIONARY_BYTES: Final = 64 * 1024
@@ -57,10 +57,9 @@ def codec_of(compression: str, dictionary: bytes | None) -> Codec:
     return Codec(compressor.compress, decompress)
 
 
-def looks_compressed(stored: bytes) -> bool:
-    """Whether stored bytes are such as zstd makes; those of an event that is not compressed begin
-    with text, or with a length that is none of an event."""
-    return stored.startswith(_FRAME)
+def is_installed(compression: str) -> bool:
+    """Whether contents that are stored so can be read here."""
+    return compression != ZSTD or importlib.util.find_spec("zstandard") is not None
 
 
 def train(contents: Sequence[bytes]) -> bytes | None:

@@ -134,6 +134,7 @@ class LogWriter(Log):
         def append(
             transaction: lmdb.Transaction,
         ) -> tuple[Appended, Counter[str], dict[bytes, int]]:
+            self._check_counter(transaction)
             # Copies, since the batch may be done again.
             refused_rows, numbers = self._refused_rows.copy(), self._numbers.copy()
             done = Batch(transaction, self._tables, refused_rows, numbers).append(batch)
@@ -143,6 +144,20 @@ class LogWriter(Log):
         if self.has_moved():
             raise LogError(f"{self.path}: the log was moved, removed or replaced while it was open")
         return appended
+
+    def _check_counter(self, transaction: lmdb.Transaction) -> None:
+        """Raise LogError where the next position is not behind the last event: what is appended
+        there would take another's place in the tree, and in the order."""
+        stored = transaction.get(b"events", db=self._tables[b"meta"])
+        size = layout.read_meta(b"events", stored)
+        for index in (b"by_digest", b"by_paper"):
+            entries = transaction.stat(self._tables[index])["entries"]
+            if entries != size:
+                raise LogError(
+                    f"{self.path}: damaged: it counts {size} events, {index.decode()} has "
+                    f"{entries}; nothing is appended. Restore the log from a backup, or see "
+                    "`pithgraph fsck --repair`"
+                )
 
     def cache_state(self, state: State, snapshot_id: int) -> None:
         """Keep a state until its paper gets another row. `snapshot_id` is that of the snapshot that
