@@ -567,6 +567,7 @@ def test_damages_on_the_command_line(log: Path) -> None:
     patient.close()
     done = fsck(log)
     assert done.returncode == 4
+    assert "restore the log from a backup where there is one" in done.stderr
     lines = done.stdout.splitlines()
     assert any(line.startswith("by_paper  pith:2024:") for line in lines)
     assert any(line.startswith("meta  refused  b'2' is stored") for line in lines)

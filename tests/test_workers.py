@@ -22,10 +22,10 @@ from pithgraph import cutting, ingestion, keys, workers
 from pithgraph.errors import WorkerError
 from pithgraph.ingestion import Ingested, Progress, ingest
 from pithgraph.keyring import Key, Keyring
-from pithgraph.log import Log, LogWriter, layout
+from pithgraph.log import Log, LogWriter, batch, layout
 from pithgraph.preparing import Admit
 from pithgraph.replaying import replay
-from pithgraph.sources import Limits, Lines, Unreadable, read_spans
+from pithgraph.sources import Limits, Lines, Piece, Unreadable, read_spans
 from signing import canonical
 
 CASES = Path(__file__).resolve().parents[1] / "fixtures" / "cases"
@@ -47,6 +47,18 @@ def small_parcels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for process in multiprocessing.active_children():
         process.join(5)
     assert multiprocessing.active_children() == []
+
+
+def test_a_worker_folds_the_refusals_of_a_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it makes of a parcel is held whole: of junk, a hundred times its bytes."""
+    monkeypatch.setattr(batch, "REFUSED_ROWS", 10)
+    monkeypatch.setattr(workers, "_preparer", None, raising=False)
+    workers._begin(RING, "all", tmp_path / "no log")
+    made = workers._prepare([Piece("junk", None, b"[" + b"1," * 30 + b"2]")])
+    assert len(made) == 11
+    assert made[-1] == batch.MoreRefused("junk", 21)
 
 
 def lines_of_histories() -> list[bytes]:

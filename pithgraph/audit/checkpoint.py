@@ -29,7 +29,6 @@ from pithgraph.audit.findings import (
     finding,
     listed,
     passed,
-    plain,
     shown,
     skipped,
     unconfirmed,
@@ -129,7 +128,7 @@ class Views:
             root, there = self._first.setdefault((one.origin, one.size), (one.root, place))
             if root != one.root:
                 detail = f"{_shown(one)} has root {one.root.hex()} here and {root.hex()} in "
-                yield finding("split_view", failed(f"{detail}{plain(there)}, both signed"))
+                yield finding("split_view", failed(f"{detail}{there}, both signed"))
 
 
 def _signature(note: bytes, keys: VerifierKeys) -> Outcome:
