@@ -141,6 +141,7 @@ class Check:
 
     def _events(self) -> Iterator[Finding]:
         leaves: list[bytes] = []
+        damaged = 0
         for row in stored_rows(self._snapshot):
             if isinstance(row, Finding):
                 yield row
@@ -148,6 +149,7 @@ class Check:
             self._counted["events"] += 1
             self._used.add(row.location.class_number)
             if row.event is None or row.facts is None:
+                damaged += 1
                 yield Finding("events", f"position {row.position}", row.fault)
                 leaves.append(b"")  # no digest; the tiles will differ here
             else:
@@ -162,6 +164,12 @@ class Check:
                     self._progress(self._counted["events"])
         yield from self._tiles(leaves)
         yield from self._further_tiles()
+        if 1 < damaged == self._counted["events"]:
+            # Rather than each of them, it will be what says how to read them.
+            compression = self._snapshot.compression
+            trained = self._snapshot.raw(b"meta", DICTIONARY) is not None
+            detail = f"no event can be read as {compression!r} with{'' if trained else 'out'} a "
+            yield Finding("meta", "compression", f"{detail}dictionary: is this what was written?")
 
     def _event(self, row: StoredRow, event: Event) -> Iterator[Finding]:
         where = f"position {row.position}"

@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -190,7 +191,7 @@ def test_what_names_format_and_compression_is_made_anew(sound: Path, tmp_path: P
     before = Said(sound)
     for number, damage in enumerate(rows_that_name(sound, b"format", b"compression")):
         folder = damaged(sound, tmp_path / str(number), damage)
-        with pytest.raises(LogError, match=r"fsck|compression"):
+        with pytest.raises(LogError, match=rf"^{re.escape(str(folder))}: .*(fsck|compression)"):
             replay_of(folder)
         (finding,) = Fsck(folder, keyring=RING)
         assert finding.table == "meta", damage.what
@@ -207,6 +208,8 @@ def test_a_log_that_says_the_wrong_of_its_compression_is_read_as_it_is(
 ) -> None:
     other = {"plain": b"zstd", "compressed": b"none"}[request.node.callspec.params["sound"]]
     folder = damaged(sound, tmp_path / "log", Damage(b"meta", ((b"compression", other),), ""))
+    named = {finding.where for finding in Fsck(folder, keyring=RING) if finding.table == "meta"}
+    assert named == {"compression"}
     done = repair(folder, keyring=RING)
     assert (done.lost, done.established, done.moved, done.set_aside) == (0, 0, None, 1)
     assert Said(folder) == Said(sound)
@@ -222,6 +225,10 @@ def test_a_log_of_which_no_event_can_be_read_stays_as_it_is(sound: Path, tmp_pat
     for number, damage in enumerate(damages):
         folder = damaged(sound, tmp_path / str(number), damage)
         data = (folder / "data.mdb").read_bytes()
+        if damage.what == "no dictionary":
+            named = [found for found in Fsck(folder, keyring=RING) if found.table == "meta"]
+            assert [found.where for found in named] == ["compression"]
+            assert "without a dictionary" in named[0].detail
         with pytest.raises(LogError, match="no event can be read"):
             repair(folder, keyring=RING)
         assert (folder / "data.mdb").read_bytes() == data

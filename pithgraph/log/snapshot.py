@@ -194,10 +194,12 @@ class Snapshot:
     def codec_by(self, compression: str) -> Codec:
         """How contents are stored if this is what the log has. Raises LogError, layout.BrokenSeal,
         for a dictionary that was changed."""
-        dictionary = self._get(b"meta", DICTIONARY)
-        return codec_of(
-            compression, None if dictionary is None else layout.unsealed(DICTIONARY, dictionary)
-        )
+        stored = self._get(b"meta", DICTIONARY)
+        dictionary = None if stored is None else layout.unsealed(DICTIONARY, stored)
+        try:
+            return codec_of(compression, dictionary)
+        except LogError as error:
+            raise LogError(f"{self._path}: {error}") from None
 
     def has(self, sha256: bytes) -> bool:
         """Whether the log holds an event of this event_sha256."""
