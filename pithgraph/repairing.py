@@ -10,20 +10,16 @@ log's folder.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
-import signal
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from itertools import count
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from pithgraph.checking import BAD_ROW, Check
-from pithgraph.errors import LogError, PithgraphError
-from pithgraph.fsck import check_pages
+from pithgraph.errors import LogError
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, layout
 from pithgraph.log.compression import KNOWN, NONE, ZSTD, is_installed
@@ -34,6 +30,7 @@ from pithgraph.salvaging import Aside, NewLog, Taking
 from pithgraph.wrecks import OldLog
 
 SET_ASIDE: Final = "set-aside-{}.jsonl"
+KEPT: Final = "before-repair-{}.mdb"
 _ASIDE_FILE: Final = "set-aside.jsonl"
 
 
@@ -41,9 +38,10 @@ class Repaired(NamedTuple):
     """What a repair did. `events`, `aliases` and `refused` count what the log holds now, `lost` the
     events and `lost_aliases` the alias rows that it held before and does not hold now,
     `established` the events whose facts had to be established anew. `set_aside` counts the rows
-    that stand in the file `aside`, None where there are none. `moved` is the first position at
-    which the log has another event than before, or none where it had one; None where it has the
-    same events at the same positions."""
+    that stand in the file `aside`, None where there are none. `kept` is the old log's file under
+    its new name, where something of it was lost; else None. `moved` is the first position at which
+    the log has another event than before, or none where it had one; None where it has the same
+    events at the same positions."""
 
     events: int
     aliases: int
@@ -53,6 +51,7 @@ class Repaired(NamedTuple):
     established: int
     set_aside: int
     aside: Path | None
+    kept: Path | None
     moved: int | None
 
 
@@ -78,15 +77,17 @@ def repair(
     with writer_lock(folder):
         shutil.rmtree(beside, ignore_errors=True)
         try:
-            rebuild = _rebuild_elsewhere if check_pages(folder) else _rebuild
-            repaired = rebuild(folder, beside, keyring, progress)
+            repaired = _rebuild(folder, beside, keyring, progress)
             _check(beside, keyring)
             _sync(beside / DATA_FILE)
             if repaired.set_aside:
                 # Before the old log goes. Two files of it, after a kill between the two, are fine.
-                repaired = repaired._replace(aside=_new_path(folder))
+                repaired = repaired._replace(aside=_new_path(folder, SET_ASIDE))
                 os.replace(beside / _ASIDE_FILE, repaired.aside or "")
                 _sync(folder)
+            if repaired.lost or repaired.lost_aliases:
+                repaired = repaired._replace(kept=_new_path(folder, KEPT))
+                _keep(folder / DATA_FILE, repaired.kept or folder)
             # LMDB's lock file says which transaction was the last. It goes with the log that it is
             # about: who has the old log open keeps both, and whoever opens the new one makes its
             # own. Twice, for one that was made meanwhile.
@@ -111,43 +112,19 @@ def _give_alike(old: Path, new: Path) -> None:
         os.chown(new, status.st_uid, status.st_gid)
 
 
-def _new_path(folder: Path) -> Path:
-    paths = (folder / SET_ASIDE.format(number) for number in count(1))
+def _keep(old: Path, kept: Path) -> None:
+    """Give the old log's file another name, too: somebody may find more in it."""
+    try:
+        os.link(old, kept)
+    except OSError:  # a file system without such links
+        shutil.copyfile(old, kept)
+        _sync(kept)
+    _sync(kept.parent)
+
+
+def _new_path(folder: Path, name: str) -> Path:
+    paths = (folder / name.format(number) for number in count(1))
     return next(path for path in paths if not path.exists())
-
-
-def _rebuild_elsewhere(
-    folder: Path, beside: Path, keyring: Keyring, progress: Callable[[int], None] | None
-) -> Repaired:
-    """The same in a process of its own: reading damaged pages may end it."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(theirs, folder, beside, keyring), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        done: Repaired | str = ours.recv()
-    except (EOFError, OSError):
-        done = "reading its damaged pages ended the process"
-    finally:
-        ours.close()
-        process.kill()
-        process.join()
-    if isinstance(done, str):
-        raise LogError(f"{folder}: {done}. Nothing was repaired: restore the log from a backup.")
-    return done
-
-
-def _send(pipe: Connection, folder: Path, beside: Path, keyring: Keyring) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the other process ends this one
-    done: Repaired | str
-    try:
-        done = _rebuild(folder, beside, keyring, None)
-    except (PithgraphError, OSError) as error:
-        done = str(error).rstrip(".")
-    with suppress(BrokenPipeError):  # then nobody asks any more
-        pipe.send(done)
 
 
 def _check(beside: Path, keyring: Keyring) -> None:
@@ -171,53 +148,47 @@ def _sync(path: Path) -> None:
 def _rebuild(
     folder: Path, beside: Path, keyring: Keyring, progress: Callable[[int], None] | None
 ) -> Repaired:
-    for compression in _compressions(folder):
-        shutil.rmtree(beside, ignore_errors=True)
-        repaired = _rebuild_as(compression, folder, beside, keyring, progress)
-        if repaired.events or not repaired.lost:
-            return repaired
+    with OldLog(folder) as old:
+        for compression in _compressions(old):
+            shutil.rmtree(beside, ignore_errors=True)
+            repaired = _rebuild_as(compression, old, beside, keyring, progress)
+            if repaired.events or not repaired.lost:
+                _check_format(folder, old, repaired)
+                return repaired
     raise LogError(
         f"{folder}: no event can be read, compressed or not, with the dictionary that is there. "
         "Restore the log from a backup; it is as it was."
     )
 
 
-def _compressions(folder: Path) -> list[str]:
+def _compressions(old: OldLog) -> list[str]:
     """How contents may be stored: what the log says first, if that is known; what cannot be read
     here, only if the log says so."""
-    with Log.open_damaged(folder) as log, log.snapshot() as snapshot:
-        stated, dictionary = snapshot.compression, snapshot.raw(b"meta", DICTIONARY)
-    likely = ZSTD if dictionary is not None else NONE
+    stated = old.compression
+    likely = NONE if old.raw(b"meta", DICTIONARY) is None else ZSTD
     kinds = sorted(KNOWN, key=lambda kind: (kind != stated, kind != likely))
     return [kind for kind in kinds if kind == stated or is_installed(kind)]
 
 
 def _rebuild_as(
     compression: str,
-    folder: Path,
+    old: OldLog,
     beside: Path,
     keyring: Keyring,
     progress: Callable[[int], None] | None,
 ) -> Repaired:
+    codec = old.codec_by(compression)
     with ExitStack() as open_things:
-        log = open_things.enter_context(Log.open_damaged(folder))
-        try:
-            old = open_things.enter_context(OldLog(log, compression))
-        except layout.BrokenSeal:
-            raise LogError(
-                f"{folder}: the dictionary is damaged, and without it no event can be read. "
-                "Restore the log from a backup."
-            ) from None
-        new = open_things.enter_context(NewLog.open(beside, compress=old.compression == ZSTD))
+        new = open_things.enter_context(NewLog.open(beside, compress=compression == ZSTD))
         aside = open_things.enter_context(Aside(beside / _ASIDE_FILE))
         if (dictionary := old.raw(b"meta", DICTIONARY)) is not None:
             new.put([(b"meta", DICTIONARY, dictionary)])
-        taken = Taking(old, new, aside, keyring, progress)
+        taken = Taking(old, codec, new, aside, keyring, progress)
         taken.all()
         aside.sync()
         with new.snapshot() as made:
             aliases, lost = made.entries(b"aliases"), max(_held(old) - made.size, 0)
-            repaired = Repaired(
+            return Repaired(
                 made.size,
                 aliases,
                 made.entries(b"refused"),
@@ -226,17 +197,16 @@ def _rebuild_as(
                 taken.established,
                 aside.count,
                 None,
+                None,
                 made.size if taken.moved is None and lost else taken.moved,
             )
-        _check_format(folder, old, repaired)
-        return repaired
 
 
 def _check_format(folder: Path, old: OldLog, repaired: Repaired) -> None:
     """Raise LogError where another format is stated and anything else is amiss: the log may be by
     another pithgraph, of whose rows this one would take some and lose the others."""
     stated = old.raw(b"meta", b"format")
-    if stated == layout.FORMAT_VALUE:
+    if stated in (None, layout.FORMAT_VALUE):  # every pithgraph states one
         return
     lost = repaired.lost or repaired.lost_aliases or repaired.moved is not None
     others = repaired.set_aside > 1 or set(old.tables()) != {*layout.TABLES}
@@ -259,12 +229,13 @@ def _held(old: OldLog) -> int:
 
 
 def _held_aliases(old: OldLog) -> int:
-    """How many alias rows a log has held, by those counters of papers that are sound."""
-    held = 0
+    """How many alias rows a log has held, by the counters of papers, where those are sound."""
+    held = papers = 0
     for paper, value in old.rows(b"papers"):
         try:
             layout.unsealed(paper, value)
             held += layout.read_counters(value).aliases
+            papers += 1
         except BAD_ROW:
             continue
-    return held
+    return held if papers == old.entries(b"papers") else max(held, old.entries(b"aliases"))

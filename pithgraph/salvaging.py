@@ -27,6 +27,7 @@ from pithgraph.keyring import Keyring
 from pithgraph.kinds import KINDS
 from pithgraph.log import LogWriter, layout
 from pithgraph.log.batch import NewAlias, NewEvent
+from pithgraph.log.compression import Codec
 from pithgraph.log.layout import POSITION_BYTES, Location, RefusedRow
 from pithgraph.log.snapshot import COMPRESSION
 from pithgraph.merkle import HASH_BYTES, TILE_WIDTH, Tile, leaf_hash
@@ -107,12 +108,14 @@ class Taking:
     def __init__(
         self,
         old: OldLog,
+        codec: Codec,
         new: NewLog,
         aside: Aside,
         keyring: Keyring,
         progress: Callable[[int], None] | None,
     ) -> None:
         self._old = old
+        self._codec = codec
         self._new = new
         self._aside = aside
         self._keyring = keyring
@@ -228,7 +231,7 @@ class Taking:
         """The events that stored bytes may give; with the facts, and the class, where these are to
         be trusted. Without its class an event may be any that its row fits."""
         try:
-            content = self._old.codec.decompress(stored)
+            content = self._codec.decompress(stored)
         except BAD_ROW:
             return
         event_class = self._classes.get(number)
@@ -371,8 +374,9 @@ class Taking:
         """Set aside the rows about the log as a whole that are not what was written; counters are
         made anew from what they count."""
         with self._new.snapshot() as made:
+            written = dict(made.rows(b"meta"))
             for name, value in self._old.rows(b"meta"):
-                right = made.raw(b"meta", name)
+                right = written.get(name)
                 if right is None:
                     self._aside.put("meta", name, value, "pithgraph has no such row", None)
                 elif name in (b"format", COMPRESSION) and value != right:

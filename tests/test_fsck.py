@@ -582,9 +582,12 @@ def test_a_repair_says_where_the_bytes_are_and_what_no_longer_holds(log: Path) -
     (key, block) = patient.rows[b"events"][0]
     patient.keep(Damage(b"events", ((key, block[:100] + b"?" + block[101:]),), ""))
     patient.close()
+    damaged = (log / "data.mdb").read_bytes()
     done = fsck(log, "--repair")
-    assert done.returncode == 0
+    assert done.returncode == 4  # an event is lost
     assert os.fspath(log / "set-aside-1.jsonl") in done.stdout
+    assert os.fspath(log / "before-repair-1.mdb") in done.stdout
+    assert (log / "before-repair-1.mdb").read_bytes() == damaged
     assert "from position 0 on the events are others than before" in done.stdout
     assert "restore it instead" in done.stdout
 

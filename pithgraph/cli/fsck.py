@@ -37,14 +37,14 @@ def command(
 
     Every row is hashed again and every index entry followed both ways. What is found is named, a
     line each, and the exit code is 4. Without --repair the log is not changed; with it, the log is
-    made anew first, and then checked.
+    made anew first, and then checked; where something was lost, the exit code is 4 all the same,
+    and the old log's file stays beside the new one.
 
     \b
     pithgraph fsck --log my-log --deep
     """
     found = 0
-    if repairs:
-        _repair(log_path, keyring_path, as_json)
+    lost = repairs and _repair(log_path, keyring_path, as_json)
 
     with Bar("fsck", lambda: None, EVENTS, beside_results=True) as bar:
         check = Fsck(
@@ -80,10 +80,11 @@ def command(
         out(f"{read}; findings: {found}")
         if sums is not None and sums.untried:
             say(f"{sums.untried} events rest on keys that this keyring has not: name theirs")
-    return LOG if found else FINE
+    return LOG if found or lost else FINE
 
 
-def _repair(log_path: str, keyring_path: str | None, as_json: bool) -> None:
+def _repair(log_path: str, keyring_path: str | None, as_json: bool) -> bool:
+    """Whether something was lost."""
     with Bar("repair", lambda: None, EVENTS) as bar:
         done = repair(
             log_path,
@@ -91,9 +92,12 @@ def _repair(log_path: str, keyring_path: str | None, as_json: bool) -> None:
             progress=lambda taken: bar.update(taken, taken),
         )
     if as_json:
-        aside = None if done.aside is None else str(done.aside)
-        out_json({"repaired": done._asdict() | {"aside": aside}})
-        return
+        paths = {
+            name: None if path is None else str(path)
+            for name, path in (("aside", done.aside), ("kept", done.kept))
+        }
+        out_json({"repaired": done._asdict() | paths})
+        return done.kept is not None
     out(
         f"repaired: {done.events} events, {done.aliases} alias rows, {done.refused} refused; "
         f"events lost: {done.lost}; alias rows lost: {done.lost_aliases}; "
@@ -109,3 +113,6 @@ def _repair(log_path: str, keyring_path: str | None, as_json: bool) -> None:
             "is another, and checkpoints of more than so many events no longer hold. If there is "
             "a backup, restore it instead."
         )
+    if done.kept is not None:
+        out(f"the old log's file, of which something was lost: {done.kept}")
+    return done.kept is not None

@@ -23,13 +23,16 @@ from lmdb.verify import VerifyError
 from lmdb.verify import verify as verify_pages
 
 # Of LMDB 0.9 on 64 bits (mdb.c: MDB_page, MDB_meta, MDB_db), whose verifier has found the layout.
-_HEADER: Final = struct.Struct("=QHHI")  # its number, pad, flags, and of an overflow how many pages
+HEADER: Final = struct.Struct("=QHHI")  # its number, pad, flags, and of an overflow how many pages
 _META: Final = struct.Struct("=IIQQ48s48sQQ")
 _TABLE: Final = struct.Struct("=IHHQQQQQ")
-_NODE: Final = struct.Struct("=HHHH")
-_LEAF: Final = 0x02
-_OVERFLOW: Final = 0x04
-_IS_TABLE: Final = 0x02
+NODE: Final = struct.Struct("=HHHH")
+_MARK: Final = (0xBEEFC0DE, 1)  # what a meta page begins with, and its version
+BRANCH: Final = 0x01
+LEAF: Final = 0x02
+OVERFLOW: Final = 0x04
+IS_ELSEWHERE: Final = 0x01  # of a node: its value lies on pages of its own
+IS_TABLE: Final = 0x02
 _PAGE_FLAGS: Final = 0x7F
 # Integers as keys; beside it how the environment was opened whose first commit this was.
 _FREE_FLAGS: Final = (0x08, 0x4008)
@@ -73,7 +76,7 @@ def _bytes_of_pages(environment: lmdb.Environment) -> int:
     return (int(environment.info()["last_pgno"]) + 1) * int(environment.stat()["psize"])
 
 
-class _Table(NamedTuple):
+class Table(NamedTuple):
     """MDB_db: what LMDB knows of a table."""
 
     pad: int
@@ -86,30 +89,47 @@ class _Table(NamedTuple):
     root: int
 
 
-class _Meta(NamedTuple):
+class Meta(NamedTuple):
     """MDB_meta, of which a file has two: that of the last commit and of the one before."""
 
+    marked: bool
     map_bytes: int
-    free: _Table
-    main: _Table
+    free: Table
+    main: Table
     last_page: int
     transaction: int
 
 
-def _metas(file: BinaryIO) -> list[_Meta]:
+def _metas(file: BinaryIO) -> list[Meta]:
     """The older one, then the newest."""
     metas = []
     page_bytes = 0
     for number in range(2):
-        file.seek(number * page_bytes + _HEADER.size)
-        *_, map_bytes, free, main, last_page, transaction = _META.unpack(file.read(_META.size))
-        metas.append(_Meta(map_bytes, _table(free), _table(main), last_page, transaction))
+        file.seek(number * page_bytes + HEADER.size)
+        *mark, _, map_bytes, free, main, last_page, transaction = _META.unpack(
+            file.read(_META.size)
+        )
+        tables = table_of(free), table_of(main)
+        metas.append(Meta((*mark,) == _MARK, map_bytes, *tables, last_page, transaction))
         page_bytes = metas[0].free.pad
     return sorted(metas, key=lambda meta: meta.transaction)
 
 
-def _table(record: bytes) -> _Table:
-    return _Table._make(_TABLE.unpack(record))
+def last_commit(file: BinaryIO) -> Meta:
+    """The meta page of the last commit. Raises ValueError where one of the two is none, for then
+    nothing says which commit was the last."""
+    try:
+        metas = _metas(file)
+    except struct.error:
+        raise ValueError("the file ends before its second page") from None
+    if not all(meta.marked for meta in metas):
+        raise ValueError("its first two pages are not those of LMDB")
+    return metas[-1]
+
+
+def table_of(record: bytes) -> Table:
+    """A table, as the main one has it. Raises struct.error."""
+    return Table._make(_TABLE.unpack(record))
 
 
 def _meta_faults(file: BinaryIO) -> Iterator[str]:
@@ -137,15 +157,15 @@ def _table_faults(file: BinaryIO) -> Iterator[str]:
     page_bytes = newest.free.pad
     file.seek(newest.main.root * page_bytes)
     page = file.read(page_bytes)
-    _, _, flags, bounds = _HEADER.unpack_from(page)
-    for place in range(_HEADER.size, bounds & 0xFFFF, 2) if flags & _LEAF else ():
+    _, _, flags, bounds = HEADER.unpack_from(page)
+    for place in range(HEADER.size, bounds & 0xFFFF, 2) if flags & LEAF else ():
         (node,) = struct.unpack_from("=H", page, place)
-        _, _, kind, key_bytes = _NODE.unpack_from(page, node)
-        if not kind & _IS_TABLE:
+        _, _, kind, key_bytes = NODE.unpack_from(page, node)
+        if not kind & IS_TABLE:
             continue
-        start = node + _NODE.size + key_bytes
-        name = page[node + _NODE.size : start].decode("ascii", "backslashreplace")
-        table = _table(page[start : start + _TABLE.size])
+        start = node + NODE.size + key_bytes
+        name = page[node + NODE.size : start].decode("ascii", "backslashreplace")
+        table = table_of(page[start : start + _TABLE.size])
         if table.flags or table.pad:
             yield f"the table {name} has the flags {table.flags:#x} and pad {table.pad}"
 
@@ -159,6 +179,6 @@ def _cut_values(file: BinaryIO) -> Iterator[str]:
         return
     for number in range(2, pages):
         file.seek(number * page_bytes)
-        own, _, flags, count = _HEADER.unpack(file.read(_HEADER.size))
-        if own == number and flags & _PAGE_FLAGS == _OVERFLOW and number + count > pages:
+        own, _, flags, count = HEADER.unpack(file.read(HEADER.size))
+        if own == number and flags & _PAGE_FLAGS == OVERFLOW and number + count > pages:
             yield f"the value at page {number} has {count} pages, and the file ends before its last"
