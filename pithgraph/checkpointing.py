@@ -6,7 +6,8 @@ kept elsewhere. What must not: the tree itself (`merkle`), the forms of notes an
 (`checkpoints`), and how tiles are stored (`log`).
 
 A log is never taken at its word: whatever is signed or proved against a checkpoint, the root at the
-checkpoint's size is computed again from the log's tiles, and has to be the checkpoint's.
+checkpoint's size is computed again from the log's tiles, and has to be the checkpoint's; and before
+a root is signed, the hashes that it is computed from are compared with what lies below them.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def make_checkpoint(
     `last` is an earlier checkpoint of the same name and key, kept outside of the log. Raises
     ConsistencyError where the log does not begin with it, ProofError where it is not signed by the
     key; IdentifierError for a size that the log never had, CheckpointError for a name that no log
-    can have.
+    can have; MerkleError where the tree's right edge is not that of the events.
 
     >>> import pithgraph, tempfile
     >>> from pithgraph.testing import World
@@ -112,6 +113,7 @@ def make_checkpoint(
                 f"the earlier checkpoint is not by {origin} and its key: {error}"
             ) from None
         check_history(snapshot, old)
+    snapshot.check_edge(size)  # what is signed cannot be taken back
     return sign_checkpoint(Checkpoint(origin, size, snapshot.root(size)), private_key)
 
 

@@ -150,6 +150,29 @@ def _hash_each(prefix: bytes, parts: Iterable[bytes]) -> list[bytes]:
     return digests
 
 
+def check_edge(size: int, tile: TileReader, leaf: Callable[[int], bytes]) -> None:
+    """Compare each hash that the root of a stored tree is computed from, at most 255 a tile level,
+    with what lies below it: a leaf's data, as `leaf` gives it by its index, or a full tile.
+
+    Raises MerkleError where one is another, or a tile is too short. What it does not ask are full
+    tiles themselves, of which all is hashed by who has all leaves.
+    """
+    reader = _Reader(size, tile)
+    for name in filter(None, partial_tiles(size)):
+        hashes = reader.read(name)
+        for index in range(name.width):
+            below = name.number * TILE_WIDTH + index
+            if name.level:
+                right = _complete_root(reader.read(Tile(name.level - 1, below, TILE_WIDTH)))
+            else:
+                right = leaf_hash(leaf(below))
+            if hashes[index * HASH_BYTES :][:HASH_BYTES] != right:
+                raise MerkleError(
+                    f"hash {index} of the tile {name.number} of level {name.level} is not that of "
+                    "what lies below it"
+                )
+
+
 # --- roots and proofs (RFC 9162 §2.1) --------------------------------------------------------
 
 

@@ -482,6 +482,20 @@ def test_the_library_tells_a_rewritten_log_from_other_failures(site: Site) -> No
         assert not isinstance(raised.value, ConsistencyError)
 
 
+@pytest.mark.parametrize(("level", "number"), [(0, 1), (1, 0), (0, 0)])
+def test_no_root_is_signed_that_is_not_that_of_the_events(
+    site: Site, level: int, number: int
+) -> None:
+    """Beyond the last checkpoint nothing but the events below says which hashes are right."""
+    replace(site, *MANY)
+    key = layout.tile_key(Tile(level, number, 1))
+    overwrite(site.log, b"tiles", key, lambda value: value[:-1] + bytes([value[-1] ^ 1]))
+    for more in ([], ["--last", site.last]):
+        done = site.checkpoint(*more)
+        assert (done.code, done.out) == (4, "")
+        assert "is not that of what lies below it" in done.err
+
+
 # --- a log whose own tree does not hold
 
 

@@ -437,19 +437,70 @@ def counting(paper: bytes, more: int) -> Damage:
 
 
 @pytest.mark.parametrize(
-    ("table", "change"), [(b"meta", -1), (b"meta", 1), (b"by_digest", 0), (b"by_paper", 0)]
+    ("table", "row", "change"),
+    [
+        *[(b"meta", name, change) for name in (b"events", b"papers") for change in (-1, 1)],
+        (b"meta", b"refused", -1),
+        *[(name, None, 0) for name in (b"by_digest", b"by_paper", b"papers", b"refused")],
+    ],
 )
-def test_nothing_is_appended_where_the_next_position_is_not_behind_the_last_event(
-    tmp_path: Path, table: bytes, change: int
+def test_a_row_that_is_missed_is_missed_by_whoever_opens_the_log(
+    tmp_path: Path, table: bytes, row: bytes | None, change: int
 ) -> None:
+    """An event would take another's place, a tree of papers would lose one: nothing is read."""
     rich(tmp_path)
+    with LogWriter.open(tmp_path) as log:
+        put(log, {"no": "subject"})
     held = tables(tmp_path)
-    key = b"events" if table == b"meta" else held[table][0][0]
+    key = held[table][0][0] if row is None else row
     damage(tmp_path, table, key, lambda value: b"%d" % (int(value) + change) if change else None)
     before = tables(tmp_path)
-    with LogWriter.open(tmp_path) as log, pytest.raises(LogError, match="nothing is appended"):
-        put(log, signed_event("graph_snapshot", created_at=at(59)))
+    for opened in (Log.open, LogWriter.open):
+        with pytest.raises(LogError, match=r"damaged: it counts \d+ .*fsck --repair"):
+            opened(tmp_path)
     assert tables(tmp_path) == before
+
+
+@pytest.mark.parametrize("table", layout.TABLES[1:])
+def test_a_table_that_is_missing_is_named_and_not_made_anew(tmp_path: Path, table: bytes) -> None:
+    rich(tmp_path)
+    with lmdb.open(os.fspath(tmp_path), max_dbs=20) as environment:
+        opened = environment.open_db(table, create=False)
+        with environment.begin(write=True) as transaction:
+            transaction.drop(opened)
+    for open_log in (Log.open, LogWriter.open):
+        with pytest.raises(LogError, match=f"the table {table.decode()} is missing"):
+            open_log(tmp_path)
+
+
+def test_alias_rows_that_are_gone_change_no_state_in_silence(tmp_path: Path) -> None:
+    rich(tmp_path)
+    paper = parse_pith_number(PAPER.number)
+    for _ in range(2):  # one of two, then both
+        damage(tmp_path, b"aliases", of_first(tmp_path, b"aliases"), lambda _: None)
+        with Log.open(tmp_path) as log, log.snapshot() as snapshot:
+            for use in (
+                lambda: list(replay(log, keyring=KEYRING)),
+                lambda: list(replay(log, keyring=KEYRING, at=5)),
+                lambda: current_state(log, paper, keyring=KEYRING),
+                lambda: list(snapshot.aliases_of(paper)),
+            ):
+                with pytest.raises(LogError, match=f"alias rows of paper {paper} are damaged"):
+                    use()
+
+
+def test_no_event_is_put_on_a_tree_that_is_not_that_of_the_events(tmp_path: Path) -> None:
+    """At the right edge a wrong hash would go into all that follows."""
+    with LogWriter.open(tmp_path / "log") as log:
+        put(log, *snapshots(256 + 3))
+    for name, number in ((0, 1), (1, 0), (0, 0)):
+        folder = tmp_path / f"{name} {number}"
+        shutil.copytree(tmp_path / "log", folder)
+        key = layout.tile_key(Tile(name, number, 1))
+        damage(folder, b"tiles", key, lambda value: bytes([value[0] ^ 1]) + value[1:])
+        with pytest.raises(LogError, match="is not that of what lies below it"):
+            LogWriter.open(folder)
+        Log.open(folder).close()
 
 
 def test_a_tile_that_is_not_there_is_empty(tmp_path: Path) -> None:
@@ -890,8 +941,8 @@ def test_a_damaged_counter_is_a_log_error(tmp_path: Path) -> None:
         meta = environment.open_db(b"meta", create=False)
         with environment.begin(write=True, db=meta) as transaction:
             transaction.put(b"events", b"many")
-    with Log.open(tmp_path) as log, pytest.raises(LogError, match="counter events is damaged"):
-        list(replay(log, keyring=KEYRING, at=0))
+    with pytest.raises(LogError, match="counter events is damaged"):
+        Log.open(tmp_path)
 
 
 def test_a_pipe_in_place_of_the_data_is_no_log(tmp_path: Path) -> None:

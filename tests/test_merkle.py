@@ -20,6 +20,7 @@ from pithgraph.merkle import (
     EMPTY_ROOT,
     Edge,
     Tile,
+    check_edge,
     consistency_path,
     extend,
     inclusion_path,
@@ -298,9 +299,35 @@ def test_a_size_below_zero_is_none() -> None:
         lambda: root(-1, stored(1).read),
         lambda: read_edge(-1, stored(1).read),
         lambda: partial_tiles(-1),
+        lambda: check_edge(-1, stored(1).read, data_of),
     ):
         with pytest.raises(MerkleError, match="cannot have -1 leaves"):
             ask()
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 263, 512, 1_100, LARGE])
+def test_each_hash_that_a_root_rests_on_is_that_of_what_lies_below(size: int) -> None:
+    """What a root is computed from cannot be another without being found, nor a full tile that a
+    hash of the edge stands for."""
+    sound = stored(size).tiles
+    check_edge(size, stored(size).read, data_of)
+    asked = {tile for tile in partial_tiles(size) if tile}
+    below = {
+        (tile.level - 1, tile.number * 256 + index)
+        for tile in asked
+        for index in range(tile.width)
+        if tile.level
+    }
+    for level, number in {tile[:2] for tile in asked} | below:
+        for at in (0, len(sound[level, number]) - 1):
+            damaged = bytearray(sound[level, number])
+            damaged[at] ^= 1
+            tiles = {**sound, (level, number): bytes(damaged)}
+            with pytest.raises(MerkleError, match="is not that of what lies below it"):
+                check_edge(size, lambda tile, tiles=tiles: tiles[tile[:2]], data_of)
+    for index in range(size - size % 256, size):
+        with pytest.raises(MerkleError, match=f"hash {index % 256} of the tile"):
+            check_edge(size, stored(size).read, lambda n, i=index: data_of(n + (n == i)))
 
 
 @pytest.mark.parametrize("missing", [1, 32, 7 * 32])

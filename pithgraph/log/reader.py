@@ -22,7 +22,7 @@ from pithgraph.log import layout
 from pithgraph.log.forks import never_end, opened_before, watch
 from pithgraph.log.layout import BrokenSeal
 from pithgraph.log.pages import is_cut, map_bytes
-from pithgraph.log.snapshot import Snapshot
+from pithgraph.log.snapshot import RESTORE, Snapshot
 from pithgraph.ordinary import EventClass
 
 DATA_FILE: Final = "data.mdb"
@@ -31,6 +31,13 @@ READER_FILE: Final = "lock.mdb"  # LMDB's own, with a line for each reader
 # must change it, which ends the views that its other threads hold.
 _MAP_BYTES: Final = 2**40
 MAX_READERS: Final = 2048  # two for each view that is open, in all processes
+
+# Of which tables the counters of the log as a whole give the rows.
+_COUNTED: Final = {
+    b"events": (b"by_digest", b"by_paper"),
+    b"papers": (b"papers",),
+    b"refused": (b"refused",),
+}
 
 _DAMAGED: Final = (
     lmdb.CorruptedError,
@@ -141,11 +148,11 @@ class Log:
                     except lmdb.NotFoundError:
                         if tables:
                             log._check_format()  # another may have other tables
-                        raise LogError(
-                            f"{folder}: this LMDB folder holds no pithgraph log"
-                        ) from None
+                        raise missing_table(folder, name) from None
                     if name == b"meta" and not damaged:
                         log._check_format()
+                if not damaged:
+                    log._check_counters()
             except BaseException:
                 environment.close()
                 raise
@@ -256,6 +263,27 @@ class Log:
                 "none did, that row is damaged: see `pithgraph fsck`."
             )
 
+    def _check_counters(self) -> None:
+        """Raise LogError where the log's counters are not what its tables have: a row that is gone
+        would be an event, or a paper, that nobody misses."""
+        with self.snapshot() as snapshot:
+            for counter, counted in _COUNTED.items():
+                stated = snapshot.meta(counter)
+                for table in counted:
+                    entries = snapshot.entries(table)
+                    if entries != stated:
+                        raise LogError(
+                            f"{self.path}: damaged: it counts {stated} {counter.decode()}, the "
+                            f"table {table.decode()} has {entries}. {RESTORE}"
+                        )
+
+
+def missing_table(folder: Path, name: bytes) -> LogError:
+    """That an LMDB folder is no log, or lacks a part of one."""
+    if name == layout.TABLES[0]:
+        return LogError(f"{folder}: this LMDB folder holds no pithgraph log")
+    return LogError(f"{folder}: damaged: the table {name.decode()} is missing. {RESTORE}")
+
 
 def identity(path: Path) -> tuple[int, int] | None:
     """Which file a path leads to: device and inode."""
@@ -286,10 +314,7 @@ def check_whole(folder: Path, environment: lmdb.Environment) -> None:
     except OSError as error:
         raise LogError(f"{folder}: {error.strerror}") from None
     if cut:
-        raise LogError(
-            f"{folder}: {DATA_FILE} was cut: it lacks pages that are in use. Restore the log from "
-            "a backup; without one, `pithgraph fsck --repair` takes over what can be read of it"
-        )
+        raise LogError(f"{folder}: {DATA_FILE} was cut: it lacks pages that are in use. {RESTORE}")
 
 
 def _open_readonly(folder: Path) -> lmdb.Environment:

@@ -22,12 +22,16 @@ from pithgraph.log.compression import Codec, codec_of
 from pithgraph.log.forks import Lost, never_end, watch
 from pithgraph.log.layout import BrokenSeal
 from pithgraph.merge import State
-from pithgraph.merkle import Tile, root
+from pithgraph.merkle import Tile, check_edge, root
 from pithgraph.ordinary import EventClass
 from pithgraph.validation import Facts
 
 COMPRESSION: Final = b"compression"
 DICTIONARY: Final = b"dictionary"
+RESTORE: Final = (
+    "Restore the log from a backup; without one, `pithgraph fsck --repair` takes over what can be "
+    "read of it"
+)
 
 
 class StoredEvent(NamedTuple):
@@ -240,9 +244,19 @@ class Snapshot:
         Raises MerkleError where the stored tree is damaged, or never was so large."""
         return root(self.size if size is None else size, self.tile)
 
+    def check_edge(self, size: int | None = None) -> None:
+        """Raise MerkleError where the hashes that this root is computed from, and the tree grows
+        on, are not those of the events and tiles below them."""
+        size = self.size if size is None else size
+        check_edge(size, self.tile, lambda index: self.event_at(index).event.sha256)
+
     def aliases_of(self, paper: PithNumber, at: int | None = None) -> Iterator[layout.StoredAlias]:
-        """A paper's alias rows; with `at`, those that came when the log held so many events."""
-        for key, value in self._rows(b"aliases", layout.paper_key(paper)):
+        """A paper's alias rows; with `at`, those that came when the log held so many events. Raises
+        LogError where there are not so many as were counted."""
+        rows = list(self._rows(b"aliases", layout.paper_key(paper)))
+        if len(rows) != self.counters_of(paper).aliases:
+            raise LogError(f"{self._path}: the alias rows of paper {paper} are damaged. {RESTORE}")
+        for key, value in rows:
             alias = layout.read_alias_value(key, value)
             if at is None or alias.position <= at:
                 yield alias

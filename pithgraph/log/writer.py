@@ -36,6 +36,7 @@ from pithgraph.log.reader import (
     check_whole,
     identity,
     lmdb_errors,
+    missing_table,
 )
 from pithgraph.merge import State
 
@@ -99,7 +100,9 @@ class LogWriter(Log):
                     tables = _open_tables(folder, environment)
                     log = cls(folder, environment, tables)
                     log._check_format()
+                    log._check_counters()
                     with log.snapshot() as snapshot:
+                        snapshot.check_edge()  # what is appended would be put on it
                         log._numbers = snapshot.class_numbers()
                 except BaseException:
                     environment.close()
@@ -134,7 +137,6 @@ class LogWriter(Log):
         def append(
             transaction: lmdb.Transaction,
         ) -> tuple[Appended, Counter[str], dict[bytes, int]]:
-            self._check_counter(transaction)
             # Copies, since the batch may be done again.
             refused_rows, numbers = self._refused_rows.copy(), self._numbers.copy()
             done = Batch(transaction, self._tables, refused_rows, numbers).append(batch)
@@ -144,20 +146,6 @@ class LogWriter(Log):
         if self.has_moved():
             raise LogError(f"{self.path}: the log was moved, removed or replaced while it was open")
         return appended
-
-    def _check_counter(self, transaction: lmdb.Transaction) -> None:
-        """Raise LogError where the next position is not behind the last event: what is appended
-        there would take another's place in the tree, and in the order."""
-        stored = transaction.get(b"events", db=self._tables[b"meta"])
-        size = layout.read_meta(b"events", stored)
-        for index in (b"by_digest", b"by_paper"):
-            entries = transaction.stat(self._tables[index])["entries"]
-            if entries != size:
-                raise LogError(
-                    f"{self.path}: damaged: it counts {size} events, {index.decode()} has "
-                    f"{entries}; nothing is appended. Restore the log from a backup, or see "
-                    "`pithgraph fsck --repair`"
-                )
 
     def cache_state(self, state: State, snapshot_id: int) -> None:
         """Keep a state until its paper gets another row. `snapshot_id` is that of the snapshot that
@@ -281,10 +269,12 @@ def _reserve_reader_table(folder: Path) -> None:
 
 def _open_tables(folder: Path, environment: lmdb.Environment) -> dict[bytes, Any]:
     with environment.begin(write=True) as transaction:
-        try:
-            meta = environment.open_db(b"meta", transaction, create=False)
-        except lmdb.NotFoundError:
-            raise LogError(f"{folder}: this LMDB folder holds no pithgraph log") from None
-        if transaction.get(b"format", db=meta) == layout.FORMAT_VALUE:
-            return {name: environment.open_db(name, transaction) for name in layout.TABLES}
-    return {b"meta": meta}  # of another format: `_check_format` says so
+        tables: dict[bytes, Any] = {}
+        for name in layout.TABLES:
+            try:
+                tables[name] = environment.open_db(name, transaction, create=False)
+            except lmdb.NotFoundError:
+                raise missing_table(folder, name) from None
+            if transaction.get(b"format", db=tables[b"meta"]) != layout.FORMAT_VALUE:
+                break  # `_check_format` says so
+    return tables
