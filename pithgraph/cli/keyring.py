@@ -181,7 +181,8 @@ def revoke(path: str, key_id: str, as_json: bool) -> int:
 @click.argument("path", metavar="FILE", type=_FILE)
 @options.json_lines
 def check(path: str, as_json: bool) -> int:
-    """Say whether a file is a keyring, and what is wrong with it. Exit 1 says that it is none.
+    """Say whether a file is a keyring, and what is wrong with it. Exit 1 says that it is none, 3
+    that it is no JSON, or cannot be read.
 
     \b
     pithgraph keyring check my-keys.json
