@@ -53,7 +53,7 @@ def backup(
     many events were checked.
 
     Raises BackupError where the destination exists or cannot be written, LogError where the copy
-    does not hold, as that of a damaged log; then there is no destination.
+    does not hold, as that of a damaged log; then there is no destination, unless the error says so.
     """
     folder = Path(os.path.abspath(destination))
     if os.path.lexists(folder):
@@ -65,16 +65,22 @@ def backup(
             shutil.copymode(log.path, copy)
             _sync(copy)
             os.rename(copy, folder)
-            _sync(folder.parent)
     except OSError as error:
         raise BackupError(f"{destination}: {error.strerror}") from None
+    try:
+        _sync(folder.parent)
+    except OSError as error:
+        raise BackupError(
+            f"{destination} is there, and holds, but its folder's entry could not be synced "
+            f"({error.strerror}): after a power loss it may be gone"
+        ) from None
     return made
 
 
 @contextmanager
 def _folder_beside(destination: Path) -> Iterator[Path]:
     """A new folder in the same file system, which is gone afterwards, if only by its name."""
-    name = tempfile.mkdtemp(".partial", f".{destination.name}.", destination.parent)
+    name = tempfile.mkdtemp(".partial", f".{destination.name[:40]}.", destination.parent)
     try:
         yield Path(name)
     finally:

@@ -185,6 +185,7 @@ class _Tree:
         self._origin = origin
         self._may_withdraw = withdraw
         self._is_marked = False
+        self._meanwhile: dict[str, Any] = {}
         self._state = folder / STATE_FILE
 
     @contextmanager
@@ -212,8 +213,10 @@ class _Tree:
             old = stack.enter_context(opened(self._state))
             new = stack.enter_context(io.TextIOWrapper(created(beside), encoding="ascii"))
             new.write(json.dumps(head) + "\n")
-            same = self._is_same(head, old)
-            self._is_marked = same  # what a run of the same circumstances leaves, its lines tell
+            before_position = self._position_before(head, old)
+            same = before_position is not None
+            if before_position not in (None, size):
+                self._meanwhile = head
             for group, before in side_by_side(self._groups(), lines(old)):
                 if group is None:
                     assert before is not None
@@ -238,9 +241,10 @@ class _Tree:
         return changed, Published(papers, written, without, withdrawn, size)
 
     def _mark_changed(self) -> None:
-        """Before the first change under other circumstances, take the head out of STATE_FILE:
-        should this run end half-way, the next finds no circumstances that are its own, and writes
-        all. The lines stay, since they say what may have to be withdrawn."""
+        """Before the first change, take the head out of STATE_FILE: should this run end half-way,
+        the next finds no circumstances that are its own, and writes all. Where the log has grown,
+        this moment's head comes in its place: a log that goes as far finds by the lines what is
+        left to do. They stay, since they say what may have to be withdrawn."""
         if self._is_marked:
             return
         self._is_marked = True
@@ -248,25 +252,27 @@ class _Tree:
         try:
             with self._state.open("rb") as old, created(beside) as new:
                 old.readline(_LONGEST_HEAD)
-                new.write(b"{}\n")
+                new.write(json.dumps(self._meanwhile).encode("ascii") + b"\n")
                 shutil.copyfileobj(old, new)
             os.replace(beside, self._state)
         finally:
             beside.unlink(missing_ok=True)
 
-    def _is_same(self, head: dict[str, Any], old: TextIO) -> bool:
-        """Whether the tree is of an earlier moment of this log, under these circumstances."""
+    def _position_before(self, head: dict[str, Any], old: TextIO) -> int | None:
+        """The position of this log at the earlier moment that the tree is of, under these
+        circumstances; None where it is of none."""
         try:
             before = decode(old.readline(_LONGEST_HEAD).encode("utf-8"))
             position, root = before.pop("position"), before.pop("root")
-            return (
+            same = (
                 {**before, "position": head["position"], "root": head["root"]} == head
                 and type(position) is int
                 and 0 <= position <= head["position"]
                 and self._snapshot.root(position).hex() == root
             )
         except (DecodeError, AttributeError, KeyError, TypeError):
-            return False
+            return None
+        return position if same else None
 
     def _groups(self) -> Iterator[tuple[Line, list[PithNumber]]]:
         """The papers of each SUFFIX, in their order. Who writes another year before a published

@@ -23,6 +23,7 @@ from pithgraph.errors import LogError
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, layout
 from pithgraph.log.compression import KNOWN, NONE, ZSTD, is_installed
+from pithgraph.log.pages import continue_numbers, last_commit
 from pithgraph.log.reader import DATA_FILE, READER_FILE
 from pithgraph.log.snapshot import DICTIONARY
 from pithgraph.log.writer import REPAIR_FOLDER, writer_lock
@@ -32,6 +33,8 @@ from pithgraph.wrecks import OldLog
 SET_ASIDE: Final = "set-aside-{}.jsonl"
 KEPT: Final = "before-repair-{}.mdb"
 _ASIDE_FILE: Final = "set-aside.jsonl"
+_COMPACT_FILE: Final = "compact.mdb"
+_MOST_TRANSACTIONS: Final = 2**62  # a damaged number may be any
 
 
 class Repaired(NamedTuple):
@@ -63,12 +66,12 @@ def repair(
 ) -> Repaired:
     """Make a log anew from what is sound in it, and put it in the old one's place.
 
-    Whenever it ends, by whatever, the folder holds the old log or the new one, whole. A reader that
-    has the old one open goes on with that. `progress` is told how many events were taken over.
+    Whenever it ends, by whatever, the folder holds the old log or the new one, whole. Views that
+    are open go on with the old one; who has that open is told to open it again, once something is
+    appended to the new one. `progress` is told how many events were taken over.
 
     Raises LogError: a writer is there, there is no log, its format or compression is not readable,
-    reading it ends the process that does so, or the new log does not pass a check; then the old one
-    is as it was.
+    or the new log does not pass a check; then, unless it says so, the old one is as it was.
     """
     folder = Path(log)
     if not (folder / DATA_FILE).is_file():
@@ -78,6 +81,7 @@ def repair(
         shutil.rmtree(beside, ignore_errors=True)
         try:
             repaired = _rebuild(folder, beside, keyring, progress)
+            _continue(folder, beside)
             _check(beside, keyring)
             _sync(beside / DATA_FILE)
             if repaired.set_aside:
@@ -88,20 +92,34 @@ def repair(
             if repaired.lost or repaired.lost_aliases:
                 repaired = repaired._replace(kept=_new_path(folder, KEPT))
                 _keep(folder / DATA_FILE, repaired.kept or folder)
-            # LMDB's lock file says which transaction was the last. It goes with the log that it is
-            # about: who has the old log open keeps both, and whoever opens the new one makes its
-            # own. Twice, for one that was made meanwhile.
             _give_alike(folder / DATA_FILE, beside / DATA_FILE)
-            readers = folder / READER_FILE
-            readers.unlink(missing_ok=True)
             os.replace(beside / DATA_FILE, folder / DATA_FILE)
-            readers.unlink(missing_ok=True)
-            _sync(folder)
         except OSError as error:
             raise LogError(f"{folder}: {error.strerror}; nothing was repaired") from None
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+        try:
+            _sync(folder)
+        except OSError as error:
+            raise LogError(
+                f"{folder}: repaired, but its folder could not be synced ({error.strerror}): after "
+                "a power loss the damaged log may be there again"
+            ) from None
     return repaired
+
+
+def _continue(folder: Path, beside: Path) -> None:
+    """Number the new log's transactions on from the old one's. LMDB's lock file says which was the
+    last; those who have the old log open, or are opening it, share that file with all who open the
+    new one."""
+    with open(folder / DATA_FILE, "rb") as file:
+        last = last_commit(file).transaction
+    compact = beside / _COMPACT_FILE
+    with Log.open(beside) as log, open(compact, "xb") as file:
+        log.copy_to(file.fileno(), compact=True)
+    continue_numbers(compact, last if 0 < last < _MOST_TRANSACTIONS else 1)
+    os.replace(compact, beside / DATA_FILE)
+    (beside / READER_FILE).unlink()
 
 
 def _give_alike(old: Path, new: Path) -> None:

@@ -170,6 +170,29 @@ def test_what_is_there_is_not_overwritten(log: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "folder").iterdir()) == []
 
 
+def test_a_backup_whose_folder_cannot_be_synced_is_there_and_said_to_be(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncing = sys.modules[backup.__module__]._sync
+
+    def fail(folder: Path) -> None:
+        if folder == tmp_path:
+            raise OSError(5, "Input/output error")
+        syncing(folder)
+
+    monkeypatch.setattr(sys.modules[backup.__module__], "_sync", fail)
+    with Log.open(log) as opened, pytest.raises(BackupError, match="copy is there, and holds"):
+        backup(opened, tmp_path / "copy", keyring=RING)
+    assert list(Fsck(tmp_path / "copy", keyring=RING)) == []
+
+
+def test_a_name_may_be_as_long_as_the_system_takes(log: Path, tmp_path: Path) -> None:
+    name = "ü" * 127 + "x"
+    with Log.open(log) as opened:
+        backup(opened, tmp_path / name, keyring=RING)
+    assert {*os.listdir(tmp_path)} == {"log", name}
+
+
 def cut(table: bytes) -> Callable[[Path], None]:
     """Removes the last row of a table."""
 

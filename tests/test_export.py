@@ -292,6 +292,22 @@ def test_a_killed_export_leaves_no_file_by_that_name(tmp_path: Path) -> None:
     assert len((tmp_path / "x.jsonl").read_bytes().splitlines()) == 3
 
 
+def test_names_that_are_long_or_lead_nowhere(tmp_path: Path) -> None:
+    fill(tmp_path / "log", junk(3))
+    (tmp_path / "one").symlink_to("other")
+    (tmp_path / "other").symlink_to("one")
+    done = run("export", "--log", tmp_path / "log", "-o", tmp_path / "one")
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert b"Too many levels of symbolic links" in done.stderr
+    assert b"Traceback" not in done.stderr
+    (tmp_path / "folder").mkdir()
+    name = "ü" * 127 + "x"
+    assert (
+        run("export", "--log", tmp_path / "log", "-o", tmp_path / "folder" / name).returncode == 0
+    )
+    assert os.listdir(tmp_path / "folder") == [name]
+
+
 def test_a_file_that_cannot_be_finished_is_not_left(tmp_path: Path) -> None:
     fill(tmp_path / "log", junk(3))
     with lmdb.open(os.fspath(tmp_path / "log"), max_dbs=20) as environment:

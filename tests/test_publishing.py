@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
@@ -466,6 +467,46 @@ def test_a_run_that_broke_off_under_other_circumstances_is_not_taken_as_up_to_da
         done = world.publish()
         assert done.written in (0, 2)
         assert {name: data for name, (_, data) in world.files().items()} == good
+
+
+@pytest.mark.parametrize("more", [[signed_event("correction")], [arxiv()]], ids=["event", "alias"])
+def test_what_a_longer_log_left_half_way_is_renewed_by_the_right_one(
+    world: World, more: list[Json], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of the wrong --log, or of a log that was restored from a backup."""
+    world.take(RECORD, OTHER_RECORD)
+    world.publish()
+    good = {name: data for name, (_, data) in world.files().items()}
+    right = world.folder / "right"
+    shutil.copytree(world.folder / "log", right)
+    world.take(*more)
+    longer = world.folder / "longer"
+    os.rename(world.folder / "log", longer)
+    for count in range(2, 9):
+        os.rename(longer, world.folder / "log")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", interrupted_at(count))
+            with pytest.raises(KeyboardInterrupt):
+                world.publish()
+        os.rename(world.folder / "log", longer)
+        assert {name: data for name, (_, data) in world.files().items()} != good
+        os.rename(right, world.folder / "log")
+        world.publish()
+        os.rename(world.folder / "log", right)
+        assert {name: data for name, (_, data) in world.files().items()} == good
+
+
+def test_a_log_that_grew_goes_on_where_a_run_broke_off(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.take(RECORD, OTHER_RECORD)
+    world.publish()
+    world.take(signed_event("correction"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", interrupted_at(3))
+        with pytest.raises(KeyboardInterrupt):
+            world.publish()
+    assert world.publish().written == 1  # and not all
 
 
 def test_a_file_that_cannot_be_written_is_named(world: World) -> None:

@@ -6,13 +6,14 @@ what they say.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -87,8 +88,10 @@ def result(path: str | None, *, replaces: str | None = None) -> Iterator[Callabl
     if path is None:
         yield out_bytes
         return
-    place = Path(path).resolve()  # what a link leads to is replaced, not the link
     try:
+        place = Path(os.path.realpath(path))  # what a link leads to is replaced, not the link
+        if place.is_symlink():
+            raise OutputError(f"{path}: {os.strerror(errno.ELOOP)}")  # it resolves to none
         if place.exists() and not place.is_file():  # a device, or somebody's pipe
             with place.open("wb") as file:
                 yield file.write
@@ -97,7 +100,7 @@ def result(path: str | None, *, replaces: str | None = None) -> Iterator[Callabl
         if there and not (replaces is not None and place.samefile(replaces)):
             raise OutputError(f"{path} is there already, and is not replaced: name a new file")
         # Not by the process's number, which another machine's or container's has too.
-        beside = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}.partial")
+        beside = place.with_name(f".{place.name[:40]}.{uuid.uuid4().hex[:12]}.partial")
         try:
             with beside.open("xb") as file:
                 yield file.write
@@ -109,7 +112,8 @@ def result(path: str | None, *, replaces: str | None = None) -> Iterator[Callabl
             else:
                 _name(beside, place)
         finally:
-            beside.unlink(missing_ok=True)
+            with suppress(OSError):  # it fails no result that is there
+                beside.unlink()
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror}") from None
 

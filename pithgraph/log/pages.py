@@ -127,6 +127,22 @@ def last_commit(file: BinaryIO) -> Meta:
     return metas[-1]
 
 
+def continue_numbers(path: Path, last: int) -> None:
+    """Give the one commit of a compact copy the number of another file's last one, and let both
+    meta pages lead to it, as the last commit and the one before: whoever knows of the other file,
+    in whose place this one comes, finds what is here. Raises OSError, ValueError."""
+    with open(path, "r+b") as file:
+        commit = last_commit(file)
+        page_bytes = commit.free.pad
+        file.seek((commit.transaction & 1) * page_bytes)
+        page = bytearray(file.read(page_bytes))
+        for number in (last - 1, last):
+            struct.pack_into("=Q", page, 0, number & 1)
+            struct.pack_into("=Q", page, HEADER.size + _META.size - 8, number)
+            file.seek((number & 1) * page_bytes)
+            file.write(page)
+
+
 def table_of(record: bytes) -> Table:
     """A table, as the main one has it. Raises struct.error."""
     return Table._make(_TABLE.unpack(record))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +31,8 @@ READER_FILE: Final = "lock.mdb"  # LMDB's own, with a line for each reader
 # Addresses, no memory: more than a log will take. A reader whose map a writer elsewhere outgrows
 # must change it, which ends the views that its other threads hold.
 _MAP_BYTES: Final = 2**40
+_OPENINGS: Final = 10
+_WAITS, _WAIT_SECONDS = 300, 0.01  # longer than it takes to sync a page
 MAX_READERS: Final = 2048  # two for each view that is open, in all processes
 
 # Of which tables the counters of the log as a whole give the rows.
@@ -124,7 +127,16 @@ class Log:
 
     @classmethod
     def _open(cls, path: str | os.PathLike[str], *, damaged: bool) -> Self:
-        folder = Path(path)
+        for _ in range(_OPENINGS):
+            log = cls._open_once(Path(path), damaged=damaged)
+            # LMDB opens its lock file after the log's, which may have been replaced between.
+            if not log.has_moved():
+                break
+            log.close()
+        return log
+
+    @classmethod
+    def _open_once(cls, folder: Path, *, damaged: bool) -> Self:
         try:
             there = (folder / DATA_FILE).is_file()
         except OSError as error:
@@ -139,6 +151,7 @@ class Log:
                 if not damaged:
                     check_whole(folder, environment)
                 environment.reader_check()
+                check_last(folder, environment)
                 tables: dict[bytes, Any] = {}
                 log = cls(folder, environment, tables)
                 log._file = file
@@ -186,6 +199,7 @@ class Log:
                 self._environment.set_mapsize(0)
                 rows, blocks = self._begin_both()
             try:
+                self._check_replaced(rows)
                 yield Snapshot(rows, blocks, self.path, self._tables, self._classes)
             finally:
                 if not self._is_forked():
@@ -224,6 +238,12 @@ class Log:
             # A writer has committed in between.
             rows.abort()
             blocks.abort()
+
+    def _check_replaced(self, transaction: lmdb.Transaction) -> None:
+        """Raise LogError where LMDB's lock file, by which it finds the last commit, knows of more
+        of them than the file that is open: then it is that of another file, which has its place."""
+        if transaction.id() > self._environment.info()["last_txnid"]:
+            raise LogError(f"{self.path}: the log was replaced, as by a repair: open it again")
 
     def has(self, sha256: bytes) -> bool:
         """Whether the log holds an event of this event_sha256."""
@@ -315,6 +335,21 @@ def check_whole(folder: Path, environment: lmdb.Environment) -> None:
         raise LogError(f"{folder}: {error.strerror}") from None
     if cut:
         raise LogError(f"{folder}: {DATA_FILE} was cut: it lacks pages that are in use. {RESTORE}")
+
+
+def check_last(folder: Path, environment: lmdb.Environment) -> None:
+    """Raise LogError where LMDB's lock file knows of fewer commits than the log's file, for then it
+    is that of another file: LMDB would show an earlier commit, and write over the last."""
+    for _ in range(_WAITS):
+        last = environment.info()["last_txnid"]
+        with environment.begin() as transaction:
+            if transaction.id() >= last:
+                return
+        time.sleep(_WAIT_SECONDS)  # a commit stands in the log's file first
+    raise LogError(
+        f"{folder}: {READER_FILE} is that of another {DATA_FILE}, which was replaced, and "
+        "which some process has open still: end that process, then run it again"
+    )
 
 
 def _open_readonly(folder: Path) -> lmdb.Environment:

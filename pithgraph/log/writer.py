@@ -32,6 +32,7 @@ from pithgraph.log.reader import (
     MAX_READERS,
     READER_FILE,
     Log,
+    check_last,
     check_not_empty,
     check_whole,
     identity,
@@ -97,6 +98,7 @@ class LogWriter(Log):
                 try:
                     check_whole(folder, environment)
                     environment.reader_check()
+                    check_last(folder, environment)
                     tables = _open_tables(folder, environment)
                     log = cls(folder, environment, tables)
                     log._check_format()
