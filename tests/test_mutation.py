@@ -43,6 +43,8 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/test_log_histories.py",
     ),
     "log/snapshot": ("tests/test_log.py", "tests/test_export.py", "tests/test_log_histories.py"),
+    "merging": ("tests/test_log_histories.py", THROUGH_THE_LOG, "tests/test_log.py"),
+    "preparing": ("tests/test_preparing.py", "tests/test_log_histories.py", "tests/test_log.py"),
 }
 
 # room: {what goes wrong: (what stands there, what is planted)}
@@ -505,6 +507,70 @@ PLANTED: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "another paper's events": ("found[-1][0].startswith(paper)", "True"),
         "any year": ("if reference.year is None or paper.year == reference.year", "if True"),
+    },
+    "merging": {
+        "another order of one second": ("elif event_id <= ids[-1]:", "elif False:"),
+        "a slot has as many events as come": ("if slot in slots:", "if False:"),
+        "the first of a slot is forgotten": (
+            "slots.add((time, bucket, slot_of(bytes(firsts[bucket]))))",
+            "pass",
+        ),
+        "a slot is of any second": ("if key[INDEX_TIME] != time:", "if True:"),
+        "another kind of the same second has the slot": (
+            "elif bucket not in firsts:",
+            "elif False:",
+        ),
+        "a fork is none": ("if link in links:", "if False:"),
+        "a window has no end": (
+            "not window[0] <= time <= window[1]",
+            "not window[0] <= time",
+        ),
+        "a window has no beginning": (
+            "not window[0] <= time <= window[1]",
+            "not time <= window[1]",
+        ),
+        "the last record": ("if is_record and record is None:", "if is_record:"),
+        "a class of any key": (
+            "if key is None or not class_is_valid(event_type, signer, facts, self._keyring):",
+            "if key is None:",
+        ),
+        "one event more at a position": (
+            "position_of_index(row[0]) < self._at]",
+            "position_of_index(row[0]) <= self._at]",
+        ),
+        "aliases of any position": ("paper_of(paper), self._at)", "paper_of(paper), None)"),
+        "an empty paper has a state": ("if not rows and not aliases:", "if False:"),
+        "a paper before its time has a state": (
+            "state.event_count == 0 and not _by(self._as_of, aliases)",
+            "False",
+        ),
+        "an alias of a later time": ("time is not None and time <= as_of", "time is not None"),
+        "stored facts under any keyring": (
+            "judge(event, establish(event, keyring, facts), keyring, assurance)",
+            "judge(event, facts, keyring, assurance)",
+        ),
+    },
+    "preparing": {
+        "every signature verified": ("if not all(verified):", "if False:"),
+        "the wrong row is made anew": (
+            "doubts.append(_Doubt(len(rows), slice(first, len(trials)), found))",
+            "doubts.append(_Doubt(0, slice(first, len(trials)), found))",
+        ),
+        "a class is judged once for all": (
+            "if packed is not None and is_judged_like_its_class(event):",
+            "if packed is not None:",
+        ),
+        "a window of a key is asked once": (
+            "if key is not None and key.valid_from is None and key.valid_until is None:",
+            "if key is not None:",
+        ),
+        "an invalid event has a class": (
+            'return False, None, b""',
+            'return False, event_class, packed_class(event_class) if event_class else b""',
+        ),
+        "junk has no quota": ('if unauthentic and self._admit != "export":', "if False:"),
+        "unsigned rows count": ("unauthentic = not entry.unsigned_row", "unauthentic = True"),
+        "the door lets all in": ('if self._admit == "authentic":', "if False:"),
     },
 }
 
