@@ -529,7 +529,6 @@ PLANTED: dict[str, dict[str, tuple[str, str]]] = {
             "not window[0] <= time <= window[1]",
             "not time <= window[1]",
         ),
-        "the last record": ("if is_record and record is None:", "if is_record:"),
         "a class of any key": (
             "if key is None or not class_is_valid(event_type, signer, facts, self._keyring):",
             "if key is None:",

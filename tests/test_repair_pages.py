@@ -186,6 +186,24 @@ def test_pages_that_lie_end_no_repair(sound: Sound, tmp_path: Path, place: int, 
             shutil.rmtree(folder)
 
 
+def test_a_value_ends_with_its_pages_however_long_it_says_it_is(
+    sound: Sound, tmp_path: Path
+) -> None:
+    """Else a bit that flipped would have gigabytes read."""
+    with Log.open(sound.folder) as log, log.snapshot() as snapshot:
+        key, block = max(snapshot.rows(b"events"), key=lambda row: len(row[1]))
+    first = sound.data.find(block) // PAGE
+    node = struct.pack("=IHH", len(block), 1, len(key)) + key + first.to_bytes(8, "little")
+    assert sound.data.count(node) >= 1
+    longer = struct.pack("=IHH", 2**31, 1, len(key)) + node[8:]
+    folder = copied(sound, tmp_path / "log", sound.data.replace(node, longer))
+    with OldLog(folder) as old:
+        value = old.value_of(b"events", key)
+    pages = -(-(16 + len(block)) // PAGE)
+    assert value.startswith(block)
+    assert len(value) == pages * PAGE - 16
+
+
 def test_what_is_read_without_lmdb_is_what_lmdb_reads(sound: Sound) -> None:
     with Log.open(sound.folder) as log, log.snapshot() as snapshot, OldLog(sound.folder) as old:
         assert sorted(old.tables()) == sorted(snapshot.tables())
