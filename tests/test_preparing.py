@@ -17,7 +17,7 @@ from pithgraph.log import LogWriter
 from pithgraph.log.batch import NewEvent
 from pithgraph.preparing import Preparer
 from pithgraph.sources import Piece
-from signing import REGISTRY, STRANGER, canonical, signed_event
+from signing import REGISTRY, STRANGER, WINDOW, WINDOWED, canonical, signed_event
 
 RING = Keyring.from_value(KEYRING)
 
@@ -128,3 +128,15 @@ def test_an_ordinary_event_is_stored_by_its_class() -> None:
     assert isinstance(row, NewEvent)
     assert row.packed_class
     assert row.valid
+
+
+def test_a_keys_window_is_asked_of_each_of_its_events() -> None:
+    """Those of one class are judged once, but for what differs between them."""
+    ring = Keyring.from_value(signing.keyring_value())
+    inside, late = (
+        signed_event("graph_snapshot", WINDOWED, created_at=time)
+        for time in (WINDOW["valid_until"], "2027-01-01T00:00:00Z")
+    )
+    for given, valid in (([inside, late], [True, False]), ([late, inside], [False, True])):
+        rows = [*Preparer(ring).rows(pieces(*given))]
+        assert [row.valid for row in rows if isinstance(row, NewEvent)] == valid
