@@ -19,7 +19,6 @@ import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -48,6 +47,7 @@ _PAGES_KEPT: Final = 4096
 _MOST_LEVELS: Final = 32  # as LMDB has it
 _NO_ROOT: Final = 2**64 - 1  # of an empty table
 _MOST_EVENTS: Final = 2**48
+_MOST_DOUBTED: Final = 2**26
 _KEY_OF_NONE: Final = b"page "
 
 
@@ -143,7 +143,7 @@ class OldLog:
     def raw(self, table: bytes, key: bytes) -> bytes | None:
         """What a table has under a key, found by the order of keys."""
         if table not in self._tables:
-            return None
+            return self._stray(table, key)
         number = self._tables[table].root
         for _ in range(_MOST_LEVELS):
             page = self._page(number)
@@ -289,13 +289,11 @@ class OldLog:
         if not node.flags & IS_ELSEWHERE:
             return value
         first = _page_of_value(page, node)
-        size = node.number
-        header = self._bytes_at(first, 0, HEADER.size)
-        if len(header) == HEADER.size:
-            own, _, flags, count = HEADER.unpack(header)
-            if own == first and flags & OVERFLOW:
-                size = min(size, count * self._page_bytes - HEADER.size)
-        return self._bytes_at(first, HEADER.size, size)
+        header = self._bytes_at(first, 0, HEADER.size).ljust(HEADER.size, b"\0")
+        own, _, flags, count = HEADER.unpack(header)
+        pages = count * self._page_bytes if own == first and flags & OVERFLOW else 0
+        # Of two lengths one may be damaged: then too much is better, but not all of the file.
+        return self._bytes_at(first, HEADER.size, min(node.number, max(pages, _MOST_DOUBTED)))
 
     def _bytes_at(self, page: int, offset: int, size: int) -> bytes:
         """Bytes from a place in a page on; fewer where the file has no more, none where the disk
@@ -315,13 +313,10 @@ def _is_sound(page: _Page) -> bool:
         return False
     _, _, _, bounds = HEADER.unpack_from(page.data)
     lower, upper = bounds & 0xFFFF, bounds >> 16
-    nodes = [*_nodes(page)]
-    keys = [node.key for node in nodes[page.flags & BRANCH :]]  # the first of a branch has none
     return (
         page.flags & (BRANCH | LEAF) in (BRANCH, LEAF)
         and lower <= upper <= min(page.nodes, default=upper)
-        and len(nodes) == len(page.nodes)
-        and all(one < other for one, other in pairwise(keys))
+        and sum(1 for _ in _nodes(page)) == len(page.nodes)
     )
 
 

@@ -15,6 +15,7 @@ import lmdb
 import pytest
 
 from damage import RING, build
+from pithgraph import wrecks
 from pithgraph.checking import Check
 from pithgraph.errors import LogError
 from pithgraph.ingestion import ingest_pieces
@@ -22,7 +23,7 @@ from pithgraph.log import Log, LogWriter
 from pithgraph.repairing import Repaired, repair
 from pithgraph.sources import Piece
 from pithgraph.wrecks import OldLog
-from signing import PAPER, at, canonical
+from signing import PAPER, at, canonical, signed_event
 
 PAGE = 4096
 LEAF = 2
@@ -186,10 +187,10 @@ def test_pages_that_lie_end_no_repair(sound: Sound, tmp_path: Path, place: int, 
             shutil.rmtree(folder)
 
 
-def test_a_value_ends_with_its_pages_however_long_it_says_it_is(
-    sound: Sound, tmp_path: Path
+def test_a_value_is_no_shorter_than_one_of_its_lengths_and_not_all_of_the_file(
+    sound: Sound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a bit that flipped would have gigabytes read."""
+    """A bit that flipped must neither cut a block nor have gigabytes read."""
     with Log.open(sound.folder) as log, log.snapshot() as snapshot:
         key, block = max(snapshot.rows(b"events"), key=lambda row: len(row[1]))
     first = sound.data.find(block) // PAGE
@@ -199,9 +200,34 @@ def test_a_value_ends_with_its_pages_however_long_it_says_it_is(
     folder = copied(sound, tmp_path / "log", sound.data.replace(node, longer))
     with OldLog(folder) as old:
         value = old.value_of(b"events", key)
-    pages = -(-(16 + len(block)) // PAGE)
-    assert value.startswith(block)
-    assert len(value) == pages * PAGE - 16
+        monkeypatch.setattr(wrecks, "_MOST_DOUBTED", 100)
+        pages = -(-(16 + len(block)) // PAGE)
+        assert value.startswith(block)
+        assert old.value_of(b"events", key) == value[: pages * PAGE]
+    assert len(value) == len(sound.data) - first * PAGE - 16
+    monkeypatch.undo()
+    data = bytearray(sound.data)
+    data[first * PAGE + 12 : first * PAGE + 16] = bytes(4)  # of how many pages
+    with OldLog(copied(sound, tmp_path / "pages", data)) as old:
+        assert old.value_of(b"events", key) == block
+
+
+def test_a_dictionary_is_found_on_the_page_of_the_commit_before(tmp_path: Path) -> None:
+    """Which LMDB does not use again before the next commit."""
+    build(tmp_path / "log", compressed=True)
+    with LogWriter.open(tmp_path / "log") as log:
+        more = signed_event("correction", created_at=at(50))
+        ingest_pieces(log, [Piece("more", 1, canonical(more))], keyring=RING)
+    sound = Sound(tmp_path / "log")
+    pages = [
+        page
+        for page in range(2, len(sound.data) // PAGE)
+        if sound.flags(page) == LEAF and b"dictionary" in sound.data[page * PAGE :][:PAGE]
+    ]
+    assert len(pages) > 1
+    for page in pages:
+        folder = overwritten(sound, tmp_path / str(page), page)
+        assert kept(folder, repair(folder, keyring=RING))[0] == sound.events
 
 
 def test_what_is_read_without_lmdb_is_what_lmdb_reads(sound: Sound) -> None:
