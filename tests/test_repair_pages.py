@@ -230,6 +230,29 @@ def test_a_dictionary_is_found_on_the_page_of_the_commit_before(tmp_path: Path) 
         assert kept(folder, repair(folder, keyring=RING))[0] == sound.events
 
 
+@pytest.mark.parametrize("commits", [3, 4])
+def test_of_several_old_pages_that_have_a_block_the_fullest_counts(
+    tmp_path: Path, commits: int
+) -> None:
+    """A block that is small lies on the page of its key, which each commit writes elsewhere."""
+    for second in range(commits):
+        with LogWriter.open(tmp_path / "log", compress=True) as log:
+            event = signed_event("correction", created_at=at(second))
+            ingest_pieces(log, [Piece("more", 1, canonical(event))], keyring=RING)
+    sound = Sound(tmp_path / "log")
+    (block,) = sound.blocks
+    pages = [
+        page
+        for page in range(2, len(sound.data) // PAGE)
+        if block in sound.data[page * PAGE :][:PAGE] and sound.flags(page) == LEAF
+    ]
+    assert pages
+    for page in pages:
+        folder = overwritten(sound, tmp_path / str(page), page)
+        events, _ = kept(folder, repair(folder, keyring=RING))
+        assert events[: commits - 1] == sound.events[: commits - 1]
+
+
 def test_what_is_read_without_lmdb_is_what_lmdb_reads(sound: Sound) -> None:
     with Log.open(sound.folder) as log, log.snapshot() as snapshot, OldLog(sound.folder) as old:
         assert sorted(old.tables()) == sorted(snapshot.tables())
