@@ -368,6 +368,7 @@ FAULTS: list[tuple[bytes, *tuple[Fault, ...]]] = [
     (
         b"aliases",
         Fault(Check, "_papers", "[counters.events, counters.aliases] != counts", "False"),
+        Fault(Snapshot, "aliases_of", "len(rows) != self.counters_of(paper).aliases", "False"),
         MERGED_AGAIN,
     ),
     (
