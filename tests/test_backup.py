@@ -15,6 +15,8 @@ from pathlib import Path
 import lmdb
 import pytest
 
+import faulting
+from faulting import Act, Rename, Report, Sync, Write
 from histories import KEYRING, fixed_histories
 from pithgraph.backup import Backup, backup
 from pithgraph.errors import BackupError, LogError
@@ -22,6 +24,7 @@ from pithgraph.fsck import Fsck
 from pithgraph.ingestion import ingest_pieces
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter, layout
+from pithgraph.log.reader import DATA_FILE
 from pithgraph.merkle import EMPTY_ROOT
 from pithgraph.replaying import current_state, find_paper, replay
 from pithgraph.sources import Piece
@@ -315,6 +318,74 @@ def test_an_interrupted_backup_leaves_none(
     assert all(name.startswith(".copy.") for name in left[:killed])
     # Nothing of it is in the way.
     assert run("backup", "--log", log, tmp_path / "copy").returncode == 0
+
+
+# --- the order of syncs and the name ---------------------------------------------------------
+
+# As the program, which says when it begins, and when it tells of the backup.
+TRACED = """
+import sys
+from pithgraph.cli import backup, main
+from pithgraph.cli.output import out
+tell, backup.out = backup.out, lambda text: out("reported 1") or tell(text)
+out("begin")
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def acts(log: Path, tmp_path: Path) -> list[Act]:
+    """What `pithgraph backup` did to files and folders until it told of the backup."""
+    command = (sys.executable, "-c", TRACED, "backup", "--log", str(log), str(tmp_path / "copy"))
+    run = faulting.strace(command, *faulting.RECORDED)
+    assert (run.code, run.reported) == (0, 1)
+    (renamed,) = (act for act in faulting.acts_of(run.trace, log) if isinstance(act, Rename))
+    acts = faulting.acts_of(run.trace, Path(renamed.path))
+    told = next(number for number, act in enumerate(acts) if isinstance(act, Report))
+    return acts[: told + 1]
+
+
+def check_order(acts: list[Act], destination: Path) -> None:
+    """That the copy was on the disk before it got its name, and the name before it was told of."""
+    (renamed,) = (act for act in acts if isinstance(act, Rename))
+    assert Path(renamed.to) == destination
+    copy = Path(renamed.path)
+    written = False
+    unsynced: set[Path] = set()
+    for act in acts:
+        if isinstance(act, Write) and Path(act.path) == copy / DATA_FILE:
+            written = True
+            # In its folder it is new, too: that comes after it.
+            unsynced |= {copy / DATA_FILE, copy}
+        elif isinstance(act, Sync):
+            if Path(act.path) == copy:
+                assert copy / DATA_FILE not in unsynced, "the folder is synced before the data"
+            unsynced.discard(Path(act.path))
+        elif isinstance(act, Rename):
+            assert written
+            assert copy / DATA_FILE not in unsynced, "the data are not on the disk"
+            assert copy not in unsynced, "the folder is not on the disk"
+            unsynced.add(destination.parent)
+        elif isinstance(act, Report):
+            assert not unsynced, "told of before its name was synced"
+    assert isinstance(acts[-1], Report)
+
+
+@pytest.mark.longer
+def test_a_backup_is_on_the_disk_before_it_has_its_name(acts: list[Act], tmp_path: Path) -> None:
+    """And each sync that is left out is seen."""
+    destination = tmp_path / "copy"
+    check_order(acts, destination)
+    (renamed,) = (act for act in acts if isinstance(act, Rename))
+    seen = {
+        renamed.path + f"/{DATA_FILE}": "the folder is synced before the data",
+        renamed.path: "the folder is not on the disk",
+        str(tmp_path): "told of before its name was synced",
+    }
+    for path, message in seen.items():
+        assert Sync(path) in acts
+        with pytest.raises(AssertionError, match=message):
+            check_order([act for act in acts if act != Sync(path)], destination)
 
 
 def test_the_verb(log: Path, tmp_path: Path) -> None:
