@@ -1,8 +1,10 @@
 """Durability: what was reported as appended survives kills, failing calls and power losses.
 
-Every file system call of an ingest is failed in turn, by a kill, by EIO and by ENOSPC; every moment
-of it loses the power. After each the log checks clean, holds what was reported, takes the rest, and
-is the one that an undisturbed ingest makes: the same tree over the same events, the same states.
+Every file system call of an ingest is failed in turn, by a kill, by EIO and by ENOSPC: into a new
+log, into one that is there, and into a compressed one. Every moment of an ingest into a new log
+loses the power. After each the log checks clean, holds what it held and what was reported, takes
+the rest, and is the one that an undisturbed ingest makes: the same tree over the same events, the
+same states.
 """
 
 from __future__ import annotations
@@ -32,12 +34,19 @@ from pithgraph.ingestion import ingest
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter
 from pithgraph.log.reader import DATA_FILE
+from pithgraph.log.snapshot import DICTIONARY
 from pithgraph.replaying import replay
 from signing import OTHER_PAPER, PAPER, SIGNERS, at, canonical, signed_event
 
 KEYRING = Keyring.from_value(signing.keyring_value())
 EVENTS = 4 * BATCH_ROWS
+HALF = EVENTS // 2 + 5  # so that some batch brings what is there and what is new
 DOCUMENTED = {0, 2, 3, 4}  # SPEC §11, of an ingest that nobody interrupts; 2: no such keyring
+# So that a single batch makes a dictionary.
+FEW_TRAIN = f"""
+from pithgraph.log import compression
+compression.TRAINING_EVENTS, compression._DICTIONARY_BYTES = {BATCH_ROWS}, 256
+"""
 
 
 def events(count: int, ballast: int = 0) -> bytes:
@@ -59,17 +68,39 @@ def events(count: int, ballast: int = 0) -> bytes:
     return b"".join(line + b"\n" for line in lines)
 
 
+class Held(NamedTuple):
+    """How many events a log holds, and the root of its tree."""
+
+    size: int
+    root: bytes
+
+
+NOTHING = Held(0, hashlib.sha256(b"").digest())
+
+
 class Input(NamedTuple):
-    """What a victim reads, and what an undisturbed ingest makes of it."""
+    """What a victim reads, and what an undisturbed ingest makes of it. `start` is the log that it
+    finds, of which each has a copy, and `held` what that holds."""
 
     path: Path
     keyring: Path
     whole: str
+    options: tuple[str, ...] = ()
+    change: str = ""
+    start: Path | None = None
+    held: Held = NOTHING
 
-    def command(self, log: Path, warm: Path | str = "", *more: object, **how: Any) -> list[str]:
-        """A victim that ingests this into a log."""
-        further = ("--keyring", self.keyring, "--workers", 0, *(more or (self.path,)))
-        return faulting.victim(log, warm, *further, **how)
+    def command(
+        self, log: Path, warm: Path | str = "", *, change: str = "", **how: Any
+    ) -> list[str]:
+        """A victim that ingests this into a log, and does not lay out what it finds there."""
+        further = ("--keyring", self.keyring, "--workers", 0, *self.options, self.path)
+        return faulting.victim(log, warm, *further, change=self.change + change, **how)
+
+    def lay_out(self, log: Path) -> None:
+        """Put there what a victim finds."""
+        if self.start is not None:
+            shutil.copytree(self.start, log)
 
 
 def make_input(folder: Path, count: int, ballast: int = 0) -> Input:
@@ -84,6 +115,52 @@ def make_input(folder: Path, count: int, ballast: int = 0) -> Input:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Input:
     return make_input(tmp_path_factory.mktemp("input"), EVENTS)
+
+
+@pytest.fixture(scope="module")
+def half_full(small: Input, tmp_path_factory: pytest.TempPathFactory) -> Input:
+    """Into a log that is there, as a victim leaves it that had less to read."""
+    folder = tmp_path_factory.mktemp("half")
+    lines = small.path.read_bytes().splitlines(keepends=True)
+    (folder / "half.jsonl").write_bytes(b"".join(lines[:HALF]))
+    start = folder / "log"
+    half = small._replace(path=folder / "half.jsonl")
+    subprocess.run(half.command(start), check=True, capture_output=True)
+    given = small._replace(start=start, held=held(start))
+    assert given.held.size == HALF
+    return given
+
+
+@pytest.fixture(scope="module")
+def compressed(small: Input) -> Input:
+    """Into a compressed log, of which the first batch makes the dictionary."""
+    return small._replace(options=("--compress",), change=FEW_TRAIN)
+
+
+@pytest.fixture(scope="module", params=["new"])
+def given(request: pytest.FixtureRequest) -> Input:
+    """Tests are on a new log where they name no other."""
+    name = {"new": "small"}.get(request.param, request.param)
+    found: Input = request.getfixturevalue(name)
+    return found
+
+
+def held(folder: Path) -> Held:
+    """What a log holds, if there is one."""
+    if not (folder / DATA_FILE).exists():
+        return NOTHING
+    with Log.open(folder) as log, log.snapshot() as snapshot:
+        return Held(snapshot.size, snapshot.root())
+
+
+def check_has(folder: Path, before: Held) -> None:
+    """That a log begins with the events that it held before."""
+    if before == NOTHING:
+        return
+    assert (folder / DATA_FILE).exists(), "the log is gone"
+    with Log.open(folder) as log, log.snapshot() as snapshot:
+        assert snapshot.size >= before.size, "events that the log held are gone"
+        assert snapshot.root(before.size) == before.root, "events that the log held are others now"
 
 
 def summary(folder: Path) -> str:
@@ -111,9 +188,11 @@ def check_clean(folder: Path, reported: int) -> int:
 
 
 def check_goes_on(folder: Path, reported: int, given: Input) -> None:
-    """That a log is clean, has what was reported, and that ingesting again completes it."""
+    """That a log is clean, has what was there and what was reported, and that ingesting again
+    completes it."""
     check_clean(folder, reported)
-    with LogWriter.open(folder) as log:
+    check_has(folder, given.held)
+    with LogWriter.open(folder, compress="--compress" in given.options) as log:
         ingest(log, [given.path], keyring=KEYRING)
     assert summary(folder) == given.whole
     check_clean(folder, reported)
@@ -123,23 +202,27 @@ def check_goes_on(folder: Path, reported: int, given: Input) -> None:
 
 
 @pytest.fixture(scope="module")
-def calls(small: Input, tmp_path_factory: pytest.TempPathFactory) -> list[Call]:
+def calls(given: Input, tmp_path_factory: pytest.TempPathFactory) -> list[Call]:
     """The calls of an undisturbed victim."""
     # As deep as those of `check_fault`: each part of a path is asked for.
     folder = tmp_path_factory.mktemp("undisturbed") / "once"
     folder.mkdir()
-    run = faulting.strace(
-        small.command(folder / "log", folder / "warm"), "-e", f"trace={faulting.FILE_CALLS}"
-    )
+    log = folder / "log"
+    given.lay_out(log)
+    run = faulting.strace(given.command(log, folder / "warm"), "-e", f"trace={faulting.FILE_CALLS}")
     assert (run.code, run.reported, run.error) == (0, EVENTS + 1, "")
-    assert summary(folder / "log") == small.whole
-    assert (folder / "log" / DATA_FILE).stat().st_size > faulting.MAP_BYTES  # it has grown the map
+    assert summary(log) == given.whole
+    with Log.open(log) as made, made.snapshot() as snapshot:
+        is_trained = snapshot.raw(b"meta", DICTIONARY) is not None
+    assert is_trained == ("--compress" in given.options)
+    assert (log / DATA_FILE).stat().st_size > faulting.MAP_BYTES  # it has grown the map
     return faulting.calls_of(run.trace)
 
 
 def check_fault(call: Call, fault: str, given: Input, folder: Path) -> None:
     folder.mkdir()
     log = folder / "log"
+    given.lay_out(log)
     run = faulting.faulted(call, fault, given.command(log, folder / "warm"))
     if fault == "killed":
         assert run.code == -signal.SIGKILL
@@ -178,24 +261,37 @@ def test_the_calls_of_an_ingest_are_those_that_are_failed(calls: list[Call]) -> 
     assert sum(call.name == "fdatasync" for call in calls) >= EVENTS // BATCH_ROWS
 
 
+@pytest.mark.parametrize(
+    ("given", "which"),
+    [
+        ("new", -1),
+        # Were the old events lost, the batches before a later one would have brought them again.
+        pytest.param("half_full", 0, marks=pytest.mark.longer),
+        # The first batch, which makes the dictionary, is in the log then.
+        pytest.param("compressed", 2, marks=pytest.mark.longer),
+    ],
+    indirect=["given"],
+    ids=["new", "half_full", "compressed"],
+)
 def test_what_was_reported_survives_a_fault_where_it_hurts(
-    calls: list[Call], small: Input, tmp_path: Path
+    calls: list[Call], given: Input, which: int, tmp_path: Path
 ) -> None:
-    """Quickly: the last sync and the last write of a meta page, which commit a batch."""
+    """Quickly: one sync and one write of a meta page, which commit a batch."""
     for name in ("fdatasync", "pwrite64"):
-        call = [call for call in calls if call.name == name][-1]
+        call = [call for call in calls if call.name == name][which]
         for fault in FAULTS:
-            check_fault(call, fault, small, tmp_path / f"{name}-{fault}")
+            check_fault(call, fault, given, tmp_path / f"{name}-{fault}")
 
 
 @pytest.mark.slow
-def test_a_sample_of_calls_may_fail(calls: list[Call], small: Input, tmp_path: Path) -> None:
-    check_faults(calls[::8], small, tmp_path)
+def test_a_sample_of_calls_may_fail(calls: list[Call], given: Input, tmp_path: Path) -> None:
+    check_faults(calls[::8], given, tmp_path)
 
 
 @pytest.mark.slow
-def test_every_call_may_fail(calls: list[Call], small: Input, tmp_path: Path) -> None:
-    check_faults(calls, small, tmp_path)
+@pytest.mark.parametrize("given", ["new", "half_full", "compressed"], indirect=True)
+def test_every_call_may_fail(calls: list[Call], given: Input, tmp_path: Path) -> None:
+    check_faults(calls, given, tmp_path)
 
 
 def test_after_a_failed_write_of_a_meta_page_the_writer_does_not_go_on(
@@ -230,6 +326,7 @@ def test_after_a_failed_write_of_a_meta_page_the_writer_does_not_go_on(
 
 def recorded(given: Input, folder: Path, change: str = "") -> list[Act]:
     """What a victim did to the files of `folder`/new/log, and to folders."""
+    given.lay_out(folder / "new" / "log")
     command = given.command(folder / "new" / "log", folder / "warm", change=change)
     run = faulting.strace(command, *faulting.RECORDED)
     assert (run.code, run.reported) == (0, EVENTS + 1)
@@ -237,21 +334,23 @@ def recorded(given: Input, folder: Path, change: str = "") -> list[Act]:
 
 
 @pytest.fixture(scope="module")
-def acts(small: Input, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Act], Path]:
+def acts(given: Input, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Act], Path]:
     """What an undisturbed victim did, and where."""
     folder = tmp_path_factory.mktemp("recorded")
-    return recorded(small, folder), folder / "new" / "log"
+    return recorded(given, folder), folder / "new" / "log"
 
 
-def check_order(acts: list[Act], log: Path) -> None:
+def check_order(acts: list[Act], log: Path, given: Input) -> None:
     """That everything was on the disk before it was reported, or stood in for something."""
     unsynced: set[str] = set()
-    entries: set[Path] = set()  # folders in which something is new
+    # Folders in which something is new. Of a log that is there it may be the log itself: its maker
+    # may have been killed between the renaming and the sync.
+    entries: set[Path] = {log} if given.start else set()
     written = reports = 0
     for act in acts:
         if isinstance(act, Write) and Path(act.path).name.startswith(DATA_FILE):
             if act.offset < META_BYTES and Path(act.path).name == DATA_FILE:
-                assert act.synced
+                assert act.synced, "a meta page is not synced when it is written"
                 assert not unsynced, "a meta page is written before what it leads to is synced"
                 assert act.offset // SECTOR == (act.offset + len(act.data) - 1) // SECTOR
             if not act.synced:
@@ -269,13 +368,19 @@ def check_order(acts: list[Act], log: Path) -> None:
         elif isinstance(act, Report):
             assert not unsynced, "reported before it was synced"
             assert not entries, "reported before the file's entry was synced"
-            assert written, "nothing was written before this report"
+            # Of what the log has already nothing needs to be written.
+            there = reports < given.held.size // BATCH_ROWS
+            assert bool(written) != there, "nothing was written before this report"
             written, reports = 0, reports + 1
     assert reports == -(-(EVENTS + 1) // BATCH_ROWS)
+    assert not written, "something was written after the last report"
 
 
-def test_a_batch_is_synced_before_it_is_reported(acts: tuple[list[Act], Path]) -> None:
-    check_order(*acts)
+@pytest.mark.parametrize("given", ["new", "half_full"], indirect=True)
+def test_a_batch_is_synced_before_it_is_reported(
+    acts: tuple[list[Act], Path], given: Input
+) -> None:
+    check_order(*acts, given)
 
 
 _OPEN_WITH = """
@@ -293,38 +398,41 @@ UNSAFE = {
     "the log's folder is not synced": _NO_FOLDERS.format(room="writer", name="sync_folder"),
     "its parents are not synced": _NO_FOLDERS.format(room="making", name="_sync_ancestors"),
 }
-SEEN = {
-    "no sync": "the new log is not on the disk",
-    "no sync of meta pages": "the new log is not on the disk",
-    "the log's folder is not synced": "reported before the file's entry was synced",
-    "its parents are not synced": "the log's folder is not on the disk",
-}
+SEEN = [
+    ("new", "no sync", "the new log is not on the disk"),
+    ("new", "no sync of meta pages", "the new log is not on the disk"),
+    ("new", "the log's folder is not synced", "reported before the file's entry was synced"),
+    ("new", "its parents are not synced", "the log's folder is not on the disk"),
+    ("half_full", "no sync", "a meta page is not synced when it is written"),
+    ("half_full", "no sync of meta pages", "a meta page is not synced when it is written"),
+    ("half_full", "the log's folder is not synced", "reported before the file's entry was synced"),
+]
 
 
 @pytest.mark.longer
-@pytest.mark.parametrize("name", UNSAFE)
-def test_a_log_that_is_not_synced_is_seen(name: str, small: Input, tmp_path: Path) -> None:
-    unsafe = recorded(small, tmp_path, UNSAFE[name])
-    with pytest.raises(AssertionError, match=SEEN[name]):
-        check_order(unsafe, tmp_path / "new" / "log")
+@pytest.mark.parametrize(
+    ("given", "name", "seen"),
+    SEEN,
+    indirect=["given"],
+    ids=[f"{log}-{name}" for log, name, _ in SEEN],
+)
+def test_a_log_that_is_not_synced_is_seen(
+    given: Input, name: str, seen: str, tmp_path: Path
+) -> None:
+    unsafe = recorded(given, tmp_path, UNSAFE[name])
+    with pytest.raises(AssertionError, match=seen):
+        check_order(unsafe, tmp_path / "new" / "log", given)
 
 
-def test_a_batch_that_is_not_synced_is_seen(acts: tuple[list[Act], Path]) -> None:
+@pytest.mark.parametrize("given", ["new", "half_full"], indirect=True)
+def test_a_batch_that_is_not_synced_is_seen(acts: tuple[list[Act], Path], given: Input) -> None:
     """Each sync of the data file left out, one at a time."""
     made, log = acts
-    for number, act in enumerate(made):
-        if act == Sync(str(log / DATA_FILE)):
-            with pytest.raises(AssertionError, match="before what it leads to is synced"):
-                check_order(made[:number] + made[number + 1 :], log)
-
-
-def test_a_log_that_is_there_has_its_entry_synced_too(small: Input, tmp_path: Path) -> None:
-    """Its maker may have been killed between the renaming and the sync."""
-    log = tmp_path / "new" / "log"
-    LogWriter.open(log).close()
-    acts = recorded(small, tmp_path)
-    first = next(n for n, act in enumerate(acts) if isinstance(act, Report))
-    assert Sync(str(log)) in acts[:first]
+    syncs = [number for number, act in enumerate(made) if act == Sync(str(log / DATA_FILE))]
+    assert len(syncs) >= (EVENTS - given.held.size) // BATCH_ROWS
+    for number in syncs:
+        with pytest.raises(AssertionError, match="before what it leads to is synced"):
+            check_order(made[:number] + made[number + 1 :], log, given)
 
 
 # --- power loss ------------------------------------------------------------------------------
