@@ -19,6 +19,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,7 +50,7 @@ compression.TRAINING_EVENTS, compression._DICTIONARY_BYTES = {BATCH_ROWS}, 256
 """
 
 
-def events(count: int, ballast: int = 0) -> bytes:
+def events(count: int) -> bytes:
     """That many valid events of all kinds and two papers, as JSON Lines, and an alias row."""
     kinds = sorted(SIGNERS)
     lines = [
@@ -58,7 +59,7 @@ def events(count: int, ballast: int = 0) -> bytes:
                 kinds[number % len(kinds)],
                 paper=(PAPER, OTHER_PAPER)[number % 2],
                 created_at=at(number % 60),
-                note=f"{number} " + "x" * ballast,
+                note=f"{number}",
             )
         )
         for number in range(count)
@@ -91,10 +92,10 @@ class Input(NamedTuple):
     held: Held = NOTHING
 
     def command(
-        self, log: Path, warm: Path | str = "", *, change: str = "", **how: Any
+        self, log: Path, warm: Path | str = "", *, workers: int = 0, change: str = "", **how: Any
     ) -> list[str]:
         """A victim that ingests this into a log, and does not lay out what it finds there."""
-        further = ("--keyring", self.keyring, "--workers", 0, *self.options, self.path)
+        further = ("--keyring", self.keyring, "--workers", workers, *self.options, self.path)
         return faulting.victim(log, warm, *further, change=self.change + change, **how)
 
     def lay_out(self, log: Path) -> None:
@@ -103,9 +104,9 @@ class Input(NamedTuple):
             shutil.copytree(self.start, log)
 
 
-def make_input(folder: Path, count: int, ballast: int = 0) -> Input:
+def make_input(folder: Path, count: int) -> Input:
     path, keyring = folder / "events.jsonl", folder / "keyring.json"
-    path.write_bytes(events(count, ballast))
+    path.write_bytes(events(count))
     keyring.write_bytes(canonical(signing.keyring_value()))
     with LogWriter.open(folder / "undisturbed") as log:
         ingest(log, [path], keyring=KEYRING)
@@ -498,43 +499,84 @@ def test_a_reader_meets_no_half_made_log(small: Input, tmp_path: Path) -> None:
 
 # --- signals ---------------------------------------------------------------------------------
 
+KILL_EVENTS = 600
+KILL_ROWS = 10
+# So that little is much: workers are started, and some parcels wait for them at every moment.
+WITH_WORKERS = """
+from pithgraph import cutting, workers
+from pithgraph.pool import Pool
+workers._WORTH_WORKERS, workers.SPAN_BYTES, cutting.SPAN_BYTES = 1, 20_000, 20_000
+started = Pool.__enter__
+Pool.__enter__ = lambda pool: (started(pool), out(f"workers {pool._workers}"))[0]
+"""
+
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Input:
-    """Enough for worker processes to be started."""
-    return make_input(tmp_path_factory.mktemp("large"), 1500, ballast=3000)
+def many(tmp_path_factory: pytest.TempPathFactory) -> Input:
+    """What comes in many batches, whoever verifies."""
+    given = make_input(tmp_path_factory.mktemp("many"), KILL_EVENTS)
+    return given._replace(change=WITH_WORKERS)
+
+
+class Killed(NamedTuple):
+    """A victim that was killed, or had ended before, and whether it had started workers."""
+
+    run: Run
+    had_workers: bool
+
+
+def killed(command: list[str], reports: int, seconds: float) -> Killed:
+    """Kill a victim so long after it has reported so often."""
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert said == "begin\n"
+        while said.count("reported ") < reports and (line := process.stdout.readline()):
+            said += line
+        time.sleep(seconds)
+        process.kill()
+        code = process.wait()
+        said += process.stdout.read()
+    assert code in (0, -signal.SIGKILL)
+    return Killed(faulting.as_run(code, said, ""), "\nworkers " in said)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [20, 200], ids=["sample", "all"])
-def test_kills_at_random_moments(kills: int, large: Input, tmp_path: Path) -> None:
+def test_kills_at_random_moments(kills: int, many: Input, tmp_path: Path) -> None:
     """The same log again and again, until it is complete; then another."""
     randomly = random.Random(kills)
-    completed, log, events = 0, tmp_path / "0", 0
+    completed, log, before = 0, tmp_path / "0", NOTHING
+    hits: Counter[int] = Counter()  # kills amid batches that the log had not, by workers
     for number in range(kills):
         workers = number % 3
-        further = ("--keyring", large.keyring, "--workers", workers, large.path)
-        with subprocess.Popen(
-            faulting.victim(log, "", *further, rows=100),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "begin\n"
-            time.sleep(randomly.uniform(0, 0.5))
-            process.kill()
-            run = faulting.as_run(process.wait(), "begin\n" + process.stdout.read(), "")
-        assert run.code in (0, -signal.SIGKILL)
-        events, before = check_clean(log, run.reported), events
-        assert events >= before
-        if run.code == 0 or events == 1500:
-            completed, events = completed + 1, 0
-            check_goes_on(log, run.reported, large)
+        # A quarter of them before anything new comes, or soon after.
+        there = randomly.choice((0, 1, 1, 1)) * before.size // KILL_ROWS
+        reports = there + randomly.randrange(KILL_EVENTS // KILL_ROWS // 3)
+        command = many.command(log, workers=workers, rows=KILL_ROWS)
+        run, had_workers = killed(command, reports, randomly.uniform(0, 0.01))
+        check_clean(log, run.reported)
+        check_has(log, before)
+        if before.size < run.reported < KILL_EVENTS:
+            assert run.code == -signal.SIGKILL
+            assert had_workers == bool(workers)
+            hits[workers] += 1
+        before = held(log)
+        assert run.code or before.size == KILL_EVENTS
+        if before.size == KILL_EVENTS:
+            completed, before = completed + 1, NOTHING
+            check_goes_on(log, run.reported, many)
             log = tmp_path / str(completed)
-    check_goes_on(log, 0, large)
+    check_goes_on(log, 0, many)
     assert completed
+    # They would say nothing, were they all too early or too late.
+    assert min(hits[workers] for workers in range(3)) >= kills // 8, f"hits by workers: {hits}"
 
 
 @pytest.mark.longer
