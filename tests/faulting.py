@@ -194,19 +194,26 @@ class Made(NamedTuple):
     path: str
 
 
+class Linked(NamedTuple):
+    """A file that got a further name."""
+
+    path: str
+    to: str
+
+
 class Report(NamedTuple):
     """So many rows were reported as appended."""
 
     rows: int
 
 
-Act = Write | Sync | Rename | Made | Report
+Act = Write | Sync | Rename | Made | Linked | Report
 
 RECORDED: Final = (
     *("-v", "-xx", "-s", "100000000"),
     "-e",
     "trace=openat,open,close,mkdir,lseek,write,writev,pwritev,pwrite64,msync,ftruncate,fallocate,"
-    "fsync,fdatasync,rename,renameat,renameat2",
+    "fsync,fdatasync,rename,renameat,renameat2,link,linkat",
 )
 """strace's options for a trace that `acts_of` reads."""
 
@@ -258,6 +265,8 @@ def acts_of(trace: Sequence[str], folder: Path) -> list[Act]:
             acts.append(Rename(*names))
         elif name == "mkdir" and begun:
             acts.append(Made(names[0]))
+        elif name in ("link", "linkat") and begun:
+            acts.append(Linked(*names))
         elif inside and os.path.basename(path).startswith("data.mdb"):
             raise AssertionError(f"{name} of {path}, which nobody has thought of")
     return acts

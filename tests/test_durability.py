@@ -4,7 +4,8 @@ Every file system call of an ingest is failed in turn, by a kill, by EIO and by 
 log, into one that is there, and into a compressed one. Every moment of an ingest into a new log
 loses the power. After each the log checks clean, holds what it held and what was reported, takes
 the rest, and is the one that an undisturbed ingest makes: the same tree over the same events, the
-same states.
+same states. Of a repair the order of its syncs is held; what it makes of a damaged log stands in
+`test_repair`.
 """
 
 from __future__ import annotations
@@ -28,14 +29,16 @@ import pytest
 
 import faulting
 import signing
+from damage import Damage, Patient
 from faulting import BATCH_ROWS, FAULTS, META_BYTES, SECTOR, Act, Call, Report, Run, Sync, Write
 from pithgraph.errors import LogError
 from pithgraph.fsck import Fsck
 from pithgraph.ingestion import ingest
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter
-from pithgraph.log.reader import DATA_FILE
-from pithgraph.log.snapshot import DICTIONARY
+from pithgraph.log.reader import DATA_FILE, READER_FILE
+from pithgraph.log.snapshot import COMPRESSION, DICTIONARY
+from pithgraph.log.writer import REPAIR_FOLDER
 from pithgraph.replaying import replay
 from signing import OTHER_PAPER, PAPER, SIGNERS, at, canonical, signed_event
 
@@ -434,6 +437,108 @@ def test_a_batch_that_is_not_synced_is_seen(acts: tuple[list[Act], Path], given:
     for number in syncs:
         with pytest.raises(AssertionError, match="before what it leads to is synced"):
             check_order(made[:number] + made[number + 1 :], log, given)
+
+
+# --- the order of a repair's syncs -----------------------------------------------------------
+
+REPAIR = """
+import sys
+from pithgraph import cli
+from pithgraph.cli.output import out
+out("begin")
+cli.main(["fsck", "--repair", "--log", *sys.argv[1:]])
+"""
+
+
+def damage_of(rows: dict[bytes, list[tuple[bytes, bytes]]], table: str) -> Damage:
+    """In the events one by which bytes are set aside and something is lost; in the rows of meta one
+    by which bytes are set aside alone, since the compression can be told from the events; in the
+    alias rows one by which something is lost alone."""
+    if table == "aliases":
+        return Damage(b"aliases", tuple((key, None) for key, _ in rows[b"aliases"]), "none")
+    wanted = rows[b"events"][0][0] if table == "events" else COMPRESSION
+    ((key, value),) = [row for row in rows[table.encode()] if row[0] == wanted]
+    at = len(value) // 2
+    value = value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :]
+    return Damage(table.encode(), ((key, value),), "another byte")
+
+
+@pytest.fixture(scope="module", params=["events", "meta", "aliases"])
+def repaired(
+    request: pytest.FixtureRequest, small: Input, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[Act], Path, bool, bool]:
+    """What a repair did to the new log, and to folders, and where; whether something was set aside,
+    and whether something was lost."""
+    log = tmp_path_factory.mktemp("repaired") / "log"
+    shutil.copytree(small.path.parent / "undisturbed", log)
+    patient = Patient(log)
+    patient.keep(damage_of(patient.rows, request.param))
+    patient.close()
+    aside, lost = request.param != "aliases", request.param != "meta"
+    command = [sys.executable, "-c", REPAIR, str(log), "--keyring", str(small.keyring)]
+    run = faulting.strace(command, *faulting.RECORDED)
+    assert (run.code, run.error) == (4 if lost else 0, "")
+    check_clean(log, 0)
+    # Those of LMDB are left out, so that those of the repair itself are asked for.
+    own = [line for line in run.trace if " fdatasync(" not in line]
+    return faulting.acts_of(own, log / REPAIR_FOLDER), log, aside, lost
+
+
+def check_exchange(acts: list[Act], log: Path, aside: bool, lost: bool) -> None:
+    """That all of the new log, and of what is kept of the old one, was on the disk before the one
+    stood in for the other; and then this, too."""
+    unsynced: set[str] = set()
+    entries: set[str] = set()  # those of the log's folder
+    named = []
+    for act in acts:
+        if isinstance(act, Write):
+            unsynced.add(act.path)
+        elif isinstance(act, Sync):
+            unsynced.discard(act.path)
+            if Path(act.path) == log:
+                entries.clear()
+        elif isinstance(act, faulting.Linked | faulting.Rename) and Path(act.to).parent == log:
+            to = Path(act.to).name
+            if to == READER_FILE:  # of running processes alone
+                continue
+            assert act.path not in unsynced, f"{to} is not on the disk"
+            assert to != DATA_FILE or not entries, "what is kept has no entry on the disk"
+            entries.add(to)
+            named.append(to)
+    assert not entries, "the new log has no entry on the disk"
+    assert named == ["set-aside-1.jsonl"] * aside + ["before-repair-1.mdb"] * lost + [DATA_FILE]
+
+
+@pytest.mark.longer
+def test_a_repair_is_on_the_disk_before_the_old_log_goes(
+    repaired: tuple[list[Act], Path, bool, bool],
+) -> None:
+    check_exchange(*repaired)
+
+
+@pytest.mark.longer
+def test_a_repair_that_is_not_synced_is_seen(
+    repaired: tuple[list[Act], Path, bool, bool],
+) -> None:
+    """The last sync of each file, and of the folder before and after the exchange, left out."""
+    acts, log, aside, lost = repaired
+    exchange = next(
+        number
+        for number, act in enumerate(acts)
+        if isinstance(act, faulting.Rename) and act.to == str(log / DATA_FILE)
+    )
+    syncs = [(number, Path(act.path)) for number, act in enumerate(acts) if isinstance(act, Sync)]
+    for path, is_after, seen in [
+        (log / REPAIR_FOLDER / DATA_FILE, False, "data.mdb is not on the disk"),
+        (log / REPAIR_FOLDER / "set-aside.jsonl", False, "set-aside-1.jsonl is not on the disk"),
+        (log, False, "what is kept has no entry on the disk"),
+        (log, True, "the new log has no entry on the disk"),
+    ]:
+        if path.name == "set-aside.jsonl" and not aside:
+            continue
+        last = [n for n, at in syncs if at == path and (n > exchange) == is_after][-1]
+        with pytest.raises(AssertionError, match=seen):
+            check_exchange(acts[:last] + acts[last + 1 :], log, aside, lost)
 
 
 # --- power loss ------------------------------------------------------------------------------
