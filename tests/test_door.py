@@ -629,7 +629,8 @@ def judged_valid(count: int, *, one_slot: bool) -> list[Judged]:
 
 
 def calls_of_merging(judged: list[Judged]) -> int:
-    """How many functions, of Python and of C, merging calls: its work, on any machine."""
+    """How many functions, of Python and of C, merging calls: its work, on any machine, but for that
+    of operators. `test_growth` sees that, and takes longer."""
     calls = 0
 
     def count(_frame: object, event: str, _argument: object) -> None:
