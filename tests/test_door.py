@@ -27,6 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import signing
+from growing import SHAPES
 from pithgraph.cli import main
 from pithgraph.errors import DECODE_REASONS, REFUSAL_REASONS
 from pithgraph.events import Event
@@ -44,6 +45,7 @@ GOOD = [canonical(signed_event(created_at=signing.at(second))) for second in (1,
 KEYRING = canonical(signing.keyring_value())
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\r\n\t\x00\x7f\x9b31m\u202e\u2028\u200b\ufeff"
 """What steers a terminal, ends a line, turns the direction of writing, or is not seen."""
+VALID = 200_000
 MINUTES = 20  # a net, not a measure: machines are slow, and what never ends is caught by it too
 
 
@@ -614,6 +616,34 @@ def test_a_million_events_in_one_slot_through_the_door(door: Door) -> None:
     with LogWriter.open(door.log) as log, log.snapshot() as snapshot:
         assert len(snapshot.refused()) == REFUSED_ROWS
     assert (door.log / "data.mdb").stat().st_size < 32 * MIB
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["one slot", "slots of one second"])
+def test_many_valid_events_by_one_key_about_one_paper(door: Door, shape: str) -> None:
+    """The quota is for what is not authentic: all of these go in, and the merge takes all."""
+    path = door.file("e.jsonl", (line + b"\n" for line in SHAPES[shape].lines(VALID)))
+    done = door.ingest(path, memory=8192 * MIB)
+    assert (done.code, done.err) == (0, "")
+    counts = {"read": VALID, "appended": VALID, "invalid": 0, "papers": 1, "position": VALID}
+    assert done.counts | counts == done.counts
+    log = ("--log", door.log, "--keyring", door.keyring)
+    done = program("replay", *log, "--json", memory=8192 * MIB)
+    assert done.code == 0
+    (paper,) = map(json.loads, done.out.splitlines())
+    equivocations = SHAPES[shape].equivocations
+    counts = {
+        "event_count": VALID,
+        "valid_event_count": VALID,
+        "invalid_event_count": 0,
+        "equivocation_count": equivocations,
+    }
+    assert paper | counts == paper
+    done = program("state", PAPER.number, *log, memory=8192 * MIB)
+    state = json.loads(done.out)
+    assert (done.code, state["state_sha256"]) == (0, paper["state_sha256"])
+    assert len(state["applied_event_ids"]) == (VALID if SHAPES[shape].is_applied else 0)
+    assert [len(row["event_ids"]) for row in state["equivocations"]] == [VALID] * equivocations
 
 
 def judged_valid(count: int, *, one_slot: bool) -> list[Judged]:
