@@ -5,6 +5,7 @@ import base64
 import functools
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -526,6 +527,62 @@ def test_published_consistency_proofs() -> None:
         assert verdict != case["wantErr"], file
         verdicts.add(verdict)
     assert verdicts == {True, False}
+
+
+def test_published_inclusion_proofs_of_subtrees() -> None:
+    """A subtree from `start` to `end` is the Merkle tree of the leaves between, so that its leaf
+    `leafIdx` is ours at `leafIdx - start`, of `end - start`. All are decided.
+
+    Not decided is what makes an interval a subtree: that its start is a multiple of the least power
+    of two which is not below its width. Here every tree begins at 0. Two vectors break that rule
+    alone, 3 to 5 and 1 to 2**63 + 2; of these the proof is too short as well.
+    """
+    verdicts: Counter[tuple[bool, bool]] = Counter()
+    for file in cases_of("subtreeinclusion"):
+        case = json.loads(file.read_bytes())
+        leaf, top = unbase64(case, "leafHash"), unbase64(case, "root")
+        index, size = case["leafIdx"] - case["start"], case["end"] - case["start"]
+        verdict = included(index, size, path_in(case), leaf, top)
+        assert verdict != case["wantErr"], file
+        verdicts[case["start"] == 0, verdict] += 1
+    # That none is passed over.
+    assert verdicts == {
+        (True, True): 6,
+        (True, False): 95,
+        (False, True): 6,
+        (False, False): 97,
+    }
+
+
+def test_published_consistency_proofs_of_subtrees() -> None:
+    """A subtree from 0 is the older tree of a consistency proof: 102 are decided, two of them
+    otherwise, and one for another reason.
+
+    * From 0 to 0: where the proof is empty too, the vectors let the empty tree begin any. From no
+      leaves nothing can be shown, say we (RFC 9162 has no such proof); two have another verdict.
+    * One has equal roots of 12 bytes; a hash has 32.
+    * From 1 or 2 on: 16. We have no proof from a leaf that is not the first. All of them are
+      intervals that are no subtrees, or empty ones, so that no verdict is one on hashes.
+    """
+    decided: Counter[bool] = Counter()
+    others: Counter[str] = Counter()
+    for file in cases_of("subtreeconsistency"):
+        case = json.loads(file.read_bytes())
+        old, new = unbase64(case, "root1"), unbase64(case, "root2")
+        start, end = case["start"], case["end"]
+        if start:
+            assert end == start or start % largest_power_below(2 * (end - start)), file
+            others["from another leaf"] += 1
+            continue
+        verdict = consistent(end, case["size"], path_in(case), old, new)
+        if case["wantErr"] is False and (end == 0 or len(old) != 32):
+            assert verdict is False, file
+            others["from no leaves" if end == 0 else "roots of 12 bytes"] += 1
+            continue
+        assert verdict != case["wantErr"], file
+        decided[verdict] += 1
+    assert decided == {True: 5, False: 94}
+    assert others == {"from another leaf": 16, "from no leaves": 2, "roots of 12 bytes": 1}
 
 
 # --- planted faults
