@@ -19,6 +19,7 @@ from benchmarks.workloads_log import (
     json_loads,
     replay_all,
     sha256_of_states,
+    tree,
 )
 from benchmarks.workloads_process import memory, open_log, start
 from benchmarks.workloads_verify import limit, limit_side_by_side, naive
@@ -106,6 +107,13 @@ INGEST: Final = (
         (Against("ingest: plain, workers=2, pynacl", ">="),),
         fsync=_BATCH,
         needs=("pynacl", "zstandard"),
+    ),
+    Line(
+        "ingest",
+        "tree: extend",
+        "of the plain file the Merkle tree alone: hashing, and putting tiles batch by batch",
+        partial(tree, shape="plain"),
+        (Against("limit: cryptography", "<="),),
     ),
 )
 

@@ -16,6 +16,8 @@ from statistics import median
 from time import perf_counter
 from typing import Final, NamedTuple
 
+import lmdb
+
 from benchmarks import corpus
 from benchmarks.corpus import PLAIN
 from benchmarks.measure import Run, Sample
@@ -36,11 +38,15 @@ from benchmarks.workloads_given import (
 )
 from pithgraph.ingestion import ingest
 from pithgraph.log import Log, LogWriter
+from pithgraph.log.layout import tile_key
 from pithgraph.log.reader import DATA_FILE
 from pithgraph.merge import State
+from pithgraph.merkle import extend, read_edge
 from pithgraph.replaying import replay
 from pithgraph.validation import establish
 
+# So many events an ingest appends in one transaction, where they are small.
+_BATCH_ROWS: Final = 5_000
 # Appends are measured one by one, and a line is the median of so many.
 _APPENDS: Final = 50
 
@@ -62,6 +68,45 @@ def fill(given: Given, *, shape: str, workers: int, backend: str, compress: bool
             expect("ingested", found, (source.distinct, source.lines - source.distinct, 0))
             given.agree(f"states of the {shape} corpus", states_digest(folder, keyring))
         return per_event(seconds, source.lines)
+
+    return run
+
+
+# --- the Merkle tree --------------------------------------------------------------------------
+
+
+def _tree_of(given: Given, shape: str) -> tuple[list[bytes], bytes]:
+    """The leaves of a log's tree, and its root."""
+    leaves = [hashlib.sha256(text).digest() for text in given.once(canonical_of, shape)]
+    with Log.open(given.once(log_of, shape)) as log, log.snapshot() as snapshot:
+        return leaves, snapshot.root()
+
+
+def tree(given: Given, *, shape: str) -> Run:
+    """What a log's Merkle tree alone costs an ingest of it: for each batch the right edge read, the
+    leaves hashed, and the tiles that have changed laid out and put. Nothing is synced, since a
+    batch is forced to disk as a whole."""
+    leaves, root = given.once(_tree_of, shape)
+
+    def run() -> Sample:
+        with (
+            given.empty_folder() as folder,
+            lmdb.open(str(folder), map_size=1 << 30, max_dbs=1, sync=False) as environment,
+        ):
+            table = environment.open_db(b"tiles")
+            start = perf_counter()
+            for first in range(0, len(leaves), _BATCH_ROWS):
+                with environment.begin(table, write=True) as transaction:
+                    edge = read_edge(first, lambda tile, get=transaction.get: get(tile_key(tile)))
+                    _, changed = extend(edge, leaves[first : first + _BATCH_ROWS])
+                    rows = sorted((tile_key(tile), hashes) for tile, hashes in changed.items())
+                    with transaction.cursor() as cursor:
+                        cursor.putmulti(rows)
+            seconds = perf_counter() - start
+            with environment.begin(table) as transaction:
+                found = read_edge(len(leaves), lambda tile: transaction.get(tile_key(tile))).root()
+        expect("the tree's root", found, root)
+        return per_event(seconds, len(leaves))
 
     return run
 

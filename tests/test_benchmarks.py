@@ -14,7 +14,7 @@ from benchmarks.workloads import LINES
 
 @pytest.mark.longer
 def test_a_small_run_gives_a_table_and_its_json(tmp_path: Path) -> None:
-    chosen = ("limit", "replay", "disk", "open")
+    chosen = ("limit", "ingest", "replay", "disk", "open")
     file = tmp_path / "run.json"
     given = ["run", *chosen, "--events", "40", "--repeat", "1", "--json", str(file)]
     done = CliRunner().invoke(main, given, catch_exceptions=False)
@@ -36,6 +36,10 @@ def test_a_small_run_gives_a_table_and_its_json(tmp_path: Path) -> None:
     faster = lines["replay: json.loads"]["median"] / lines["replay: plain"]["median"]
     assert against["ratio"]["median"] == faster
     assert against["met"] == (faster >= against["target"])
+    (share,) = lines["ingest: tree: extend"]["compared"]
+    assert share["reference"] == "limit: cryptography"
+    cost = lines["ingest: tree: extend"]["median"] / lines["limit: cryptography"]["median"]
+    assert share["ratio"]["median"] == cost
 
 
 def test_every_comparison_names_a_line() -> None:
