@@ -14,11 +14,12 @@ import itertools
 import json
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +47,7 @@ KEYRING = canonical(signing.keyring_value())
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\r\n\t\x00\x7f\x9b31m\u202e\u2028\u200b\ufeff"
 """What steers a terminal, ends a line, turns the direction of writing, or is not seen."""
 VALID = 200_000
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 MINUTES = 20  # a net, not a measure: machines are slow, and what never ends is caught by it too
 
 
@@ -64,8 +66,14 @@ class Done(NamedTuple):
         return counts
 
 
-def program(*arguments: object, memory: int = 256 * MIB, cwd: Path | None = None) -> Done:
-    """Run the real program with so many bytes of address space; without limits it takes 150 MiB."""
+def program(
+    *arguments: object,
+    memory: int = 256 * MIB,
+    cwd: Path | None = None,
+    before: Sequence[str] = (),
+) -> Done:
+    """Run the real program with so many bytes of address space; without limits it takes 150 MiB.
+    The command `before` is one that runs it."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -73,16 +81,20 @@ def program(*arguments: object, memory: int = 256 * MIB, cwd: Path | None = None
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     done = subprocess.run(
-        [sys.executable, "-m", "pithgraph", *map(os.fspath, map(_text, arguments))],
+        [*before, *command(*arguments)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=ENVIRONMENT,
         preexec_fn=limit,
         cwd=cwd,
         timeout=MINUTES * 60,
         check=False,
     )
     return Done(done.returncode, shown(done.stdout), shown(done.stderr))
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "pithgraph", *map(os.fspath, map(_text, arguments))]
 
 
 def _text(argument: object) -> str | os.PathLike[str]:
@@ -416,11 +428,42 @@ def test_a_file_that_opens_and_cannot_be_read(door: Door) -> None:
     assert f"refused {trap}: unreadable: Input/output error" in done.err
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(door: Door) -> None:
-    path = door.file("secret.json", [GOOD[0]])
-    path.chmod(0)
-    door.takes(path, [" unreadable"], good=0)
+# Root may read everything, unless it runs without these capabilities: then it owns its files, and
+# what their modes deny is denied. The interpreter stays readable, wherever it lies.
+AS_ANYBODY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not shutil.which("setpriv"),
+    reason="root may read everything, and setpriv is not installed",
+)
+@pytest.mark.parametrize("verb", [pytest.param("audit", marks=pytest.mark.longer), "ingest"])
+def test_what_may_not_be_read_is_told_and_the_rest_is_taken(door: Door, verb: str) -> None:
+    folder = door.folder / "sources"
+    (folder / "inner").mkdir(parents=True)
+    denied = [door.file("secret.json", [GOOD[0]]), folder / "a.json", folder / "inner"]
+    denied[1].write_bytes(GOOD[0])
+    (folder / "inner" / "c.json").write_bytes(GOOD[0])
+    (folder / "b.json").write_bytes(GOOD[0])
+    last = door.file("last.json", [GOOD[1]])
+    for path in denied:
+        path.chmod(0)
+    arguments = (verb, "--json", "--keyring", door.keyring, denied[0], folder, last)
+    log = ("--log", door.log) if verb == "ingest" else ()
+    before = AS_ANYBODY if os.geteuid() == 0 else ()
+    done = program(*arguments, *log, before=before)
+    (folder / "inner").chmod(0o700)
+    assert done.code == 3
+    if verb == "ingest":
+        assert (done.counts["refused"], done.counts["appended"]) == (3, 2)
+        told = [f"refused {path}: unreadable: Permission denied" for path in denied]
+        assert done.err.splitlines() == told
+    else:
+        findings = [json.loads(line) for line in done.out.splitlines()]
+        unreadable = [one for one in findings if one["document"] == "unreadable"]
+        assert [one["path"] for one in unreadable] == [str(path) for path in denied]
+        events = [one["path"] for one in findings if one["document"] == "event"]
+        assert set(events) == {str(folder / "b.json"), str(last)}
 
 
 def changed_while_read(path: Path, change: Callable[[Path], object]) -> list[Piece | Unreadable]:
