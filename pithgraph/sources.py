@@ -148,7 +148,8 @@ def read_spans(
                 yield _unreadable(found, error)
                 continue
             with closing(stream):
-                yield from read_stream(shown_path(found), stream, limits, progress, texts)
+                most = _most_of(stream, limits)
+                yield from read_stream(shown_path(found), stream, limits, progress, texts, most)
 
 
 def total_bytes(paths: Iterable[str | os.PathLike[str]]) -> int | None:
@@ -178,10 +179,11 @@ def read_stream(
     limits: Limits,
     progress: Callable[[int], None] | None = None,
     texts: bool = False,
+    most: int | None = None,
 ) -> Iterator[Piece | Lines | Unreadable]:
     """The document or the runs of lines of one open file, which may be compressed with gzip (asked
-    of its content)."""
-    raw = _Raw(stream, progress)
+    of its content). A stream that gives more than `most` bytes is not read on."""
+    raw = _Raw(stream, progress, most)
     found: Piece | Lines | Unreadable | None = None
     try:
         compressed = raw.begins_with(_GZIP_MAGIC)
@@ -213,11 +215,18 @@ def read_stream(
 
 
 class _Raw(io.RawIOBase):
-    """A stream that can be asked how it begins, and that tells how much of it was read."""
+    """A stream that can be asked how it begins, that tells how much of it was read, and that fails
+    where it gives more than `most` bytes."""
 
-    def __init__(self, stream: io.BufferedReader, progress: Callable[[int], None] | None) -> None:
+    def __init__(
+        self,
+        stream: io.BufferedReader,
+        progress: Callable[[int], None] | None,
+        most: int | None,
+    ) -> None:
         self._stream = stream
         self._progress = progress
+        self._left = most
         self._head = b""
         self._unreported = 0
 
@@ -234,6 +243,10 @@ class _Raw(io.RawIOBase):
         data = self._head or self._stream.read1(len(buffer))
         self._head = data[len(buffer) :]
         count = min(len(data), len(buffer))
+        if self._left is not None:
+            self._left -= count
+            if self._left < 0:
+                raise OSError("it grows and grows while it is read")
         buffer[:count] = data[:count]
         self._unreported += count
         return count
@@ -290,6 +303,13 @@ def shown_path(path: str) -> str:
 
 def _unreadable(path: str, error: OSError) -> Unreadable:
     return Unreadable(shown_path(path), None, "unreadable", error.strerror or str(error))
+
+
+def _most_of(stream: BinaryIO, limits: Limits) -> int | None:
+    """How much is read of an open file. Who appends as fast as it is read would never let it end;
+    what comes meanwhile in good faith is not so much. Pipes and devices have no size."""
+    status = os.fstat(stream.fileno())
+    return 2 * status.st_size + limits.document if stat.S_ISREG(status.st_mode) else None
 
 
 def _files(name: str) -> Iterator[str | Unreadable]:

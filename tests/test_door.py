@@ -13,8 +13,10 @@ import io
 import itertools
 import json
 import os
+import re
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +30,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import signing
+from faulting import why_no_strace
 from growing import SHAPES
 from pithgraph.cli import main
 from pithgraph.errors import DECODE_REASONS, REFUSAL_REASONS
@@ -506,6 +509,115 @@ def test_a_file_that_is_cut_while_it_is_read(door: Door, packed: bool) -> None:
     with LogWriter.open(door.log) as log:
         done = ingest_pieces(log, [*found, last], keyring=Keyring.from_bytes(KEYRING))
     assert done.read == done.refused == len(found) + 1
+
+
+class Change(NamedTuple):
+    """What happens to a file that is being read, and what is read of it then."""
+
+    before: bytes
+    change: Callable[[Path], object]
+    read: int  # so many pieces, the torn one among them; 0 where a bound says how many
+    appended: int
+    refused: str  # the place and the reason, if something is
+
+
+def appending(data: bytes) -> Callable[[Path], object]:
+    def change(path: Path) -> None:
+        with path.open("ab") as file:
+            file.write(data)
+
+    return change
+
+
+def cutting(size: int) -> Callable[[Path], object]:
+    return lambda path: os.truncate(path, size)
+
+
+LINE = GOOD[0] + b"\n"
+COUNT = MIB // len(LINE)
+PRINTED = json.dumps(
+    {"bundle_type": "pith_open_graph_bundle", "events": [json.loads(GOOD[0])] * 2000}, indent=1
+).encode()
+LIMIT = len(PRINTED) + MIB // 2
+# More than a file of COUNT lines may grow to while it is read.
+GROWN = 2 * len(LINE) * COUNT + LIMIT
+CHANGES = {
+    "lines_grow": Change(LINE * COUNT, appending(GOOD[1] + b"\n"), COUNT + 1, 2, ""),
+    "lines_are_cut": Change(
+        LINE * COUNT, cutting(len(LINE) * 400 + 9), 401, 1, ":401: syntax"
+    ),
+    "lines_grow_and_grow": Change(
+        LINE * COUNT, appending(LINE * (GROWN // len(LINE))), 0, 1, ": it grows and grows"
+    ),
+    "a_document_grows": Change(PRINTED, appending(PRINTED[:1000]), 1, 0, " trailing_data"),
+    "a_document_is_cut": Change(PRINTED, cutting(len(PRINTED) // 2), 1, 0, " syntax"),
+    "a_document_grows_and_grows": Change(PRINTED, appending(b" " * LIMIT), 1, 0, " too_large"),
+}  # fmt: skip
+
+
+def held_while_it_reads(path: Path, change: Callable[[Path], object], *arguments: object) -> Done:
+    """Run the program, which stands still, a little way into this file, while it is changed."""
+    if reason := why_no_strace():
+        pytest.skip(reason)
+    trace = path.with_suffix(".trace")
+    os.mkfifo(trace)
+    # A read of blocks, after one of the beginning: neither is yet at the end.
+    holds = ("-e", "trace=read", "-P", path, "-e", "inject=read:signal=SIGSTOP:when=2")
+    size, seen = path.stat().st_size, 0
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with subprocess.Popen(
+            ["strace", "-f", "-o", trace, *holds, *command(*arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env=ENVIRONMENT,
+        ) as process:
+            changed = 0
+            for line in trace.open():
+                if not changed:
+                    seen += sum(map(int, re.findall(r"^\d+ +read\(.* = (\d+)", line)))
+                if "--- stopped by SIGSTOP ---" in line:
+                    change(path)
+                    os.kill(int(line.split()[0]), signal.SIGCONT)
+                    changed += 1
+        assert changed == 1
+        assert 0 < seen < size
+        out.seek(0)
+        err.seek(0)
+        return Done(process.returncode, shown(out.read()), shown(err.read()))
+
+
+@pytest.mark.longer
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("verb", ["ingest", "audit"])
+def test_the_program_reads_a_file_while_(name: str, verb: str, door: Door) -> None:
+    """The verb takes what came by its reason, ends, and goes on to the next file."""
+    before, change, read, appended, refused = CHANGES[name]
+    place, _, reason = refused.partition(" ")
+    path = door.file("changing.json", [before])
+    last = door.file("last.json", [canonical(signed_event("record_created"))])
+    more = ("--keyring", door.keyring, "--max-document", LIMIT, path, last)
+    if verb == "ingest":
+        done = held_while_it_reads(path, change, verb, "--log", door.log, "--json", *more)
+        assert (done.counts["appended"], done.counts["refused"]) == (appended + 1, bool(refused))
+        pieces = done.counts["read"]
+        told = done.err.splitlines()
+    else:
+        done = held_while_it_reads(path, change, verb, "--json", *more)
+        match = re.search(r"^documents: (\d+), unreadable: (\d+); ", done.err, re.MULTILINE)
+        assert match
+        assert match[2] == str(int(bool(refused)))
+        pieces = int(match[1])
+        findings = [json.loads(line) for line in done.out.splitlines()]
+        found = [one for one in findings if one["document"] == "unreadable"]
+        told = [f"{one['path']}: {one['detail']}" for one in found]
+    assert done.code == (3 if refused else 0)
+    assert len(told) == bool(refused)
+    assert all(f"{path}{place}" in line and reason in line for line in told)
+    if read:
+        assert pieces == read + 1
+    else:  # up to a bound, which is far from where the file ends
+        assert COUNT < pieces <= GROWN // len(LINE) + 2
 
 
 NAMES = (
