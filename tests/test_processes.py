@@ -1,4 +1,4 @@
-"""Many processes at one log: one writer, any number of readers, forks, and what is killed."""
+"""Many processes at one log: one writer, many readers, forks, and what is killed."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pithgraph.identifiers import parse_pith_number
 from pithgraph.ingestion import Ingested, ingest_pieces
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter, mounts, remote_file_system
+from pithgraph.log.reader import MAX_READERS
 from pithgraph.replaying import replay
 from pithgraph.sources import Piece
 from signing import PAPER, Json, canonical, signed_event
@@ -233,6 +234,51 @@ def test_a_killed_readers_view_does_not_keep_the_file_growing(tmp_path: Path, ki
         pages = grown(tmp_path, 50)
         reader.kill()
     assert pages < 50 if killed else pages > 200
+
+
+FILL = """
+    import sys
+    from pithgraph.errors import LogError
+    from pithgraph.log import Log
+    views = []
+    with Log.open(sys.argv[1]) as log:
+        try:
+            while True:
+                view = log.snapshot()
+                view.__enter__()
+                views.append(view)
+        except LogError:
+            print(len(views), flush=True)
+        views.pop().__exit__(None, None, None)
+        with log._environment.begin():
+            print("one short", flush=True)
+            sys.stdin.readline()
+"""
+
+
+def stat(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pithgraph", "stat", "--log", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+
+
+@pytest.mark.longer
+def test_a_killed_readers_views_leave_room_for_the_next_reader(tmp_path: Path) -> None:
+    """Beside one that reads on: where there is none, LMDB itself begins a new table. One line of
+    the table is left, with which a log can be opened; a view takes two."""
+    with LogWriter.open(tmp_path) as log:
+        put(log, events(3))
+    with elsewhere(VIEW, tmp_path) as living:
+        assert said(living) == "3"
+        with elsewhere(FILL, tmp_path) as full:
+            assert said(full) == str(MAX_READERS // 2 - 1)
+            assert said(full) == "one short"
+            done = stat(tmp_path)
+            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1)
+            assert f"{MAX_READERS // 2} views of the log are open" in done.stderr
+            full.kill()
+        done = stat(tmp_path)
+        assert done.returncode == 0, done.stderr
+        living.kill()
 
 
 # --- forks -----------------------------------------------------------------------------------

@@ -72,6 +72,11 @@ def lmdb_errors(path: Path) -> Iterator[None]:
             f"{path}: the disk is full: make room, then run it again; what was stored before is "
             "kept"
         ) from None
+    except lmdb.ReadersFullError:
+        raise LogError(
+            f"{path}: {MAX_READERS // 2} views of the log are open, and no more can be: end "
+            "programs that read it, then run it again"
+        ) from None
     except lmdb.PanicError:
         raise LogError(
             f"{path}: an earlier write to the disk failed; close the log and open it again"
@@ -99,7 +104,8 @@ def lmdb_errors(path: Path) -> Iterator[None]:
 class Log:
     """A log that is open for reading. Use it as a context manager, or `close` it.
 
-    Any number of processes may read while one writes. In one process a log can be open once.
+    Many processes may read while one writes, with MAX_READERS // 2 views in all. In one process a
+    log can be open once.
     """
 
     def __init__(self, path: Path, environment: lmdb.Environment, tables: dict[bytes, Any]) -> None:
