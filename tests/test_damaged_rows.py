@@ -22,9 +22,7 @@ from signing import ALICE, PAPER
 def ground(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Damage]]:
     folder = tmp_path_factory.mktemp("damaged")
     build(folder / "log")
-    (folder / "ring.json").write_bytes(signing.canonical(signing.keyring_value()))
-    (folder / "e.jsonl").write_bytes(signing.canonical(signing.signed_event()))
-    save_private_key(ALICE.private, folder / "key.pem")
+    lay_for_verbs(folder)
     patient = Patient(folder / "log")
     damages = [
         damage
@@ -35,8 +33,19 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Damage]
     return folder, damages
 
 
+def lay_for_verbs(folder: Path) -> None:
+    """What `verbs` name beside the log."""
+    payload = signing.payload_of("author_attestation")
+    (folder / "ring.json").write_bytes(signing.canonical(signing.keyring_value()))
+    (folder / "e.jsonl").write_bytes(signing.canonical(signing.signed_event()))
+    (folder / "payload.json").write_bytes(signing.canonical(payload))
+    save_private_key(ALICE.private, folder / "key.pem")
+
+
 def verbs(folder: Path) -> list[tuple[object, ...]]:
+    """Each that reads a log, and those that append to it last."""
     log, ring = ("--log", folder / "damaged"), ("--keyring", folder / "ring.json")
+    new = ("--key", folder / "key.pem", "--payload", folder / "payload.json", "--yes")
     signed = ("--origin", "a.example", "--key", folder / "key.pem")
     return [
         ("replay", *log, *ring),
@@ -60,6 +69,10 @@ def verbs(folder: Path) -> list[tuple[object, ...]]:
         ("publish", *log, *ring, folder / "tree", "--base-url", "http://a.example", "--name", "a"),
         ("checkpoint", *log, *signed),
         ("prove", *log, 3, *signed),
+        ("fsck", *log, *ring),
+        ("fsck", *log, *ring, "--deep", "--json"),
+        ("backup", *log, *ring, folder / "copy"),
+        ("sign", "author_attestation", PAPER.number, *log, *ring, *new, "--previous", "--append"),
         ("ingest", *log, *ring, folder / "ring.json"),
     ]
 
@@ -67,7 +80,8 @@ def verbs(folder: Path) -> list[tuple[object, ...]]:
 def check_every_verb(run: Any, folder: Path, damage: Damage) -> set[int]:
     """The exit codes there were."""
     codes = set()
-    shutil.rmtree(folder / "damaged", ignore_errors=True)
+    for name in ("damaged", "copy"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     shutil.copytree(folder / "log", folder / "damaged")
     patient = Patient(folder / "damaged")
     patient.keep(damage)
@@ -81,6 +95,17 @@ def check_every_verb(run: Any, folder: Path, damage: Damage) -> set[int]:
                 json.loads(line)
         codes.add(done.code)
     return codes
+
+
+def test_the_verbs_read_a_log_that_is_sound(run: Any, ground: Any) -> None:
+    """Else what follows would hold of verbs that are called wrongly."""
+    folder, _ = ground
+    for name in ("damaged", "copy"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    shutil.copytree(folder / "log", folder / "damaged")
+    codes = {verb: run(*verb).code for verb in verbs(folder)}
+    # What is ingested is a keyring, and what is compared with the log is one event.
+    assert {verb[0]: code for verb, code in codes.items() if code} == {"ingest": 3, "diff": 1}
 
 
 @pytest.mark.longer
