@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import signing
+from damage import Damage, Patient, build
 from faulting import why_no_strace
 from growing import SHAPES
 from pithgraph.cli import main
@@ -43,6 +45,7 @@ from pithgraph.merge import merge
 from pithgraph.sources import Lines, Piece, Unreadable, read_spans
 from pithgraph.validation import VERIFIED, Judged, Verdict
 from signing import PAPER, Json, canonical, signed_event
+from test_damaged_rows import lay_for_verbs, verbs
 
 MIB = 1 << 20
 GOOD = [canonical(signed_event(created_at=signing.at(second))) for second in (1, 2)]
@@ -732,6 +735,62 @@ def test_terminal_escapes_wherever_something_is_printed(door: Door, published: P
         assert program(*arguments).code in (2, 4)
 
 
+@pytest.mark.longer
+def test_terminal_escapes_in_a_log_that_every_verb_reads(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal, and without the colours that the program itself sets."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    folder = door.folder
+    build(folder / "damaged")
+    # Events that count and that do not, with whatever a signer may write; papers and aliases too.
+    extra = {"further": ESCAPES, "payload.further": {ESCAPES: [ESCAPES]}}
+    values: list[Json] = [
+        *(signed_event(kind, **extra) for kind in signing.SIGNERS),
+        *(signed_event(created_at=signing.at(9), **{"payload.n": ESCAPES + n}) for n in "ab"),
+        *(signed_event(created_at=ESCAPES + n, event_type=ESCAPES, target=ESCAPES) for n in "ab"),
+        signed_event("replication_record", target=f"replication:{ESCAPES}", **extra),
+        signed_event(**{f"signer.{name}": ESCAPES for name in ("key_id", "signer_id")}),
+        escaped({"alias": {"pith_number": PAPER.number, "alias_kind": "doi", "alias_value": "10.1/",
+                           "created_at": signing.at(1)}}),
+    ]  # fmt: skip
+    values[-1]["alias"] = {name: value for name, value in values[-1]["alias"].items()
+                           if name != ESCAPES} | {"created_at": signing.at(1)}  # fmt: skip
+    with LogWriter.open(folder / "damaged") as log:
+        pieces = [Piece("more" + ESCAPES, n, canonical(v)) for n, v in enumerate(values, 1)]
+        ingest_pieces(log, [*pieces, Piece(ESCAPES, 1, b"7")], keyring=Keyring.from_bytes(KEYRING))
+    lay_for_verbs(folder)
+    other = door.file("other.jsonl", [canonical(value) + b"\n" for value in values[:3]])
+    log, ring = ("--log", folder / "damaged"), ("--keyring", folder / "ring.json")
+    more: list[tuple[object, ...]] = [
+        ("diff", folder / "damaged", other, *ring),
+        ("resolve", *log, *ring, "10.1/" + ESCAPES, ESCAPES),
+    ]
+    printed: Counter[object] = Counter()
+
+    def run_each(commands: Iterable[tuple[object, ...]]) -> None:
+        for verb in commands:
+            done = in_process(*verb, stream=Terminal)  # which looks at what is printed
+            assert done.code in (0, 1, 2, 3, 4), (verb, done)
+            printed[verb[0]] += (done.out + done.err).count("owned")
+
+    run_each([*more, *verbs(folder)])
+    assert {"bundle", "explain", "export", "log", "replay", "resolve", "stat", "state"} <= {
+        verb for verb in printed if printed[verb]
+    }
+    # And where rows are damaged in such a way.
+    shutil.rmtree(folder / "copy")
+    patient = Patient(folder / "damaged")
+    for table in patient.rows:
+        changed = [(key, value.replace(b'"', b'"\x1b[2J\xc2\x9bowned', 9))
+                   for key, value in patient.rows[table]]  # fmt: skip
+        if table != b"meta":
+            patient.keep(Damage(table, tuple(changed), "escapes"))
+    patient.close()
+    assert in_process("fsck", *log, *ring, stream=Terminal).code == 4
+    run_each([*more, *verbs(folder)])
+
+
 # --- a million events --------------------------------------------------------------------------
 
 
@@ -840,9 +899,14 @@ def test_the_work_of_a_slot_and_of_a_key_is_no_square(one_slot: bool) -> None:
 # --- any bytes at all ----------------------------------------------------------------------------
 
 
-def in_process(*arguments: object) -> Done:
+class Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+def in_process(*arguments: object, stream: type[io.TextIOWrapper] = io.TextIOWrapper) -> Done:
     """Run the program here; whatever it raises but its exit is raised."""
-    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
+    streams = [stream(io.BytesIO(), encoding="utf-8") for _ in range(2)]
     with (
         contextlib.redirect_stdout(streams[0]),
         contextlib.redirect_stderr(streams[1]),
@@ -850,9 +914,9 @@ def in_process(*arguments: object) -> Done:
     ):
         main([str(argument) for argument in arguments])
     printed = []
-    for stream in streams:
-        stream.flush()
-        printed.append(shown(stream.buffer.getvalue()))  # type: ignore[attr-defined]
+    for one in streams:
+        one.flush()
+        printed.append(shown(one.buffer.getvalue()))  # type: ignore[attr-defined]
     assert isinstance(exit_.value.code, int)
     return Done(exit_.value.code, *printed)
 
