@@ -26,6 +26,9 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from pithgraph.log.making import NEW_FILE
+from pithgraph.log.reader import DATA_FILE, READER_FILE
+
 BATCH_ROWS: Final = 12
 MAP_BYTES: Final = 128 * 1024
 # Of a disk a power loss leaves each sector as it was before a write, or as it is after.
@@ -115,7 +118,8 @@ _CALL: Final = re.compile(r"^\d+ +(\w+)\((.*)$")
 
 
 class Call(NamedTuple):
-    """The `number`-th call of this name that the process makes."""
+    """The `number`-th call of this name that the process makes; of `mmap`, that it makes on the
+    log's files, since the interpreter asks for memory once more or once less in another run."""
 
     name: str
     number: int
@@ -132,8 +136,10 @@ def calls_of(trace: Sequence[str]) -> list[Call]:
         if not (match := _CALL.match(line)):
             continue
         name, rest = match.groups()
+        if name == "mmap" and (not begun or "MAP_ANONYMOUS" in rest):
+            continue
         counts[name] += 1
-        if begun and not (name == "mmap" and "MAP_ANONYMOUS" in rest):
+        if begun:
             found.append(Call(name, counts[name], rest))
         begun = begun or rest.startswith('1, "begin')
     return found
@@ -146,16 +152,20 @@ FAULTS: Final = {
 }
 
 
-def faulted(call: Call, fault: str, command: Sequence[str]) -> Run:
-    """Run a victim with a fault at this call, and only there."""
+def faulted(call: Call, fault: str, command: Sequence[str], log: Path) -> Run:
+    """Run a victim with a fault at this call, and only there. The victim's log is `log`."""
+    files = (DATA_FILE, NEW_FILE, READER_FILE) if call.name == "mmap" else ()
     run = strace(
         command,
+        *(option for name in files for option in ("-P", str(log / name))),
         # Much quicker, but no signals are injected with it.
         *(("--seccomp-bpf",) if fault != "killed" else ()),
         *("-e", f"trace={call.name},write"),
         *("-e", f"inject={call.name}:{FAULTS[fault]}:when={call.number}"),
     )
-    begun = next((n for n, line in enumerate(run.trace) if ' write(1, "begin' in line), None)
+    begin = ' write(1, "begin'
+    # On the log's own files there are no calls before.
+    begun = -1 if files else next((n for n, line in enumerate(run.trace) if begin in line), None)
     met = [n for n, line in enumerate(run.trace) if "(INJECTED)" in line or "SIGKILL" in line]
     assert begun is not None, "the fault met the process before it began"
     assert met, "the fault met nothing"

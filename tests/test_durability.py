@@ -227,7 +227,7 @@ def check_fault(call: Call, fault: str, given: Input, folder: Path) -> None:
     folder.mkdir()
     log = folder / "log"
     given.lay_out(log)
-    run = faulting.faulted(call, fault, given.command(log, folder / "warm"))
+    run = faulting.faulted(call, fault, given.command(log, folder / "warm"), log)
     if fault == "killed":
         assert run.code == -signal.SIGKILL
     else:
@@ -318,7 +318,7 @@ def test_after_a_failed_write_of_a_meta_page_the_writer_does_not_go_on(
         small.command(tmp_path / "plain", ""), "-e", f"trace={faulting.FILE_CALLS}"
     )
     last = [call for call in faulting.calls_of(traced.trace) if call.name == "pwrite64"][-1]
-    run = faulting.faulted(last, "EIO", command)
+    run = faulting.faulted(last, "EIO", command, tmp_path / "log")
     assert run.code == 4
     assert run.reported == EVENTS
     assert "an earlier write to the disk failed; close the log and open it again" in run.error
