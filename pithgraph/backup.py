@@ -18,13 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from pithgraph.checking import Check, Finding
+from pithgraph.checking import Check
 from pithgraph.errors import BackupError, LogError, MerkleError
 from pithgraph.fsck import check_pages
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log
 from pithgraph.log.reader import DATA_FILE
 from pithgraph.sources import load_keyring
+from pithgraph.stored import Finding
 
 
 class Backup(NamedTuple):

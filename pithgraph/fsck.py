@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
-from pithgraph.checking import Check, Finding, Sums
+from pithgraph.checking import Check, Sums
 from pithgraph.errors import LogError, PithgraphError
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log
@@ -26,6 +26,7 @@ from pithgraph.log.pages import page_faults
 from pithgraph.log.reader import DATA_FILE
 from pithgraph.log.writer import writer_lock
 from pithgraph.sources import load_keyring
+from pithgraph.stored import Finding
 
 PAGES: Final = "pages"
 

@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pithgraph.checking import BAD_ROW, Check
+from pithgraph.checking import Check
 from pithgraph.errors import LogError
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, layout
@@ -28,6 +28,7 @@ from pithgraph.log.reader import DATA_FILE, READER_FILE
 from pithgraph.log.snapshot import DICTIONARY
 from pithgraph.log.writer import REPAIR_FOLDER, writer_lock
 from pithgraph.salvaging import Aside, NewLog, Taking
+from pithgraph.stored import BAD_ROW
 from pithgraph.wrecks import OldLog
 
 SET_ASIDE: Final = "set-aside-{}.jsonl"

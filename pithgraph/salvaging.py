@@ -20,7 +20,6 @@ from typing import Any, Final, NamedTuple
 
 import lmdb
 
-from pithgraph.checking import BAD_ROW, place
 from pithgraph.events import Event
 from pithgraph.identifiers import alias_time
 from pithgraph.keyring import Keyring
@@ -32,6 +31,7 @@ from pithgraph.log.layout import POSITION_BYTES, Location, RefusedRow
 from pithgraph.log.snapshot import COMPRESSION
 from pithgraph.merkle import HASH_BYTES, TILE_WIDTH, Tile, leaf_hash
 from pithgraph.ordinary import EventClass, class_of
+from pithgraph.stored import BAD_ROW, place
 from pithgraph.validation import VERIFIED, Facts, establish, is_authentic, judge
 from pithgraph.wrecks import OldLog, spans_of
 

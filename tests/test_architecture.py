@@ -72,6 +72,7 @@ SHELL = {
         "merging",
     ),
     "cutting",
+    "stored",
     "pool",
     "preparing",
     "publishing",

@@ -26,14 +26,15 @@ import pytest
 
 import pithgraph.fsck
 from damage import OTHER_RING, RING, Damage, Patient, build
-from pithgraph import checking
-from pithgraph.checking import Check, Finding
+from pithgraph import checking, stored
+from pithgraph.checking import Check
 from pithgraph.errors import LogError
 from pithgraph.events import Event
 from pithgraph.fsck import PAGES, Fsck
 from pithgraph.log import Log, LogWriter, layout
 from pithgraph.log.snapshot import Snapshot
 from pithgraph.ordinary import EventClass
+from pithgraph.stored import Finding
 from pithgraph.validation import Facts, ReceiptTrial, Trial
 from planting import Fault, plant
 from signing import keyring_value
@@ -198,9 +199,9 @@ def content(snapshot: Snapshot) -> list[Any]:
     """What the events' blocks come to, however they are compressed."""
     return [
         (row.position, row.location.class_number, row.content, row.fault)
-        if isinstance(row, checking.StoredRow)
+        if isinstance(row, stored.StoredRow)
         else row
-        for row in checking.stored_rows(snapshot)
+        for row in stored.stored_rows(snapshot)
     ]
 
 
@@ -511,7 +512,7 @@ FAULTS: list[tuple[bytes, *tuple[Fault, ...]]] = [
     (b"states", Fault(Check, "_states", "key != right", "False")),
     (
         b"events",
-        Fault(checking, "stored_rows", "len(key) != POSITION_BYTES or first != expected", "False"),
+        Fault(stored, "stored_rows", "len(key) != POSITION_BYTES or first != expected", "False"),
     ),
 ]
 
@@ -538,8 +539,8 @@ def test_a_check_that_is_taken_out_is_missed(
 
 
 class Case(NamedTuple):
-    """A damage, what is found of it, and the place of `checking` that says so: its function, and
-    there the arguments of the finding, of which `where` is left empty for a fault."""
+    """A damage, what is found of it, and the place that says so (of `checking`, `stored`): its
+    function, and there the arguments of the finding, of which `where` is left empty for a fault."""
 
     damage: Damage
     found: tuple[str, str, str]  # table, where, a part of the detail
@@ -651,13 +652,13 @@ def cases(patient: Patient) -> dict[str, Case]:
         "a block that is missing": Case(
             put(b"events", block, None),
             ("events", rows[b"events"][2][0].hex(), f"the block of position {position}"),
-            (checking, "stored_rows"),
+            (stored, "stored_rows"),
             ('"events", key.hex(), f', "key.hex()"),
         ),
         "a block that is cut": Case(
             put(b"events", last, cut_off[:-1]),
             ("events", f"block of position {int.from_bytes(last)}", "before its events do"),
-            (checking, "_rows_of_block"),
+            (stored, "_rows_of_block"),
             ('"events", f"block of position {first}", ', 'f"block of position {first}"'),
         ),
         "no digest": Case(
@@ -795,7 +796,8 @@ def test_each_kind_of_finding_says_where_it_is(plain: Patient, remembered: None)
     for case in made.values():
         check_it_says_where(plain, case)
     # And the tables that LMDB has, which are no rows.
-    assert len(made) == inspect.getsource(checking).count('Finding("') - 1
+    said = inspect.getsource(checking) + inspect.getsource(stored)
+    assert len(made) == said.count('Finding("') - 1
     assert len({(*case.function, *case.said) for case in made.values()}) == len(made)
 
 

@@ -286,12 +286,10 @@ class Snapshot:
         """How many rows a table has."""
         return int(self._transaction.stat(self._tables[table])["entries"])
 
-    def rows(self, table: bytes, behind: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Every row of a table as it is stored (`layout`), in the order of the keys; with `behind`
-        those whose keys come after it."""
+    def rows(self, table: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every row of a table as it is stored (`layout`), in the order of the keys."""
         with self._transaction.cursor(self._tables[table]) as cursor:
-            if behind is None or cursor.set_range(behind + b"\0"):
-                yield from cast(Iterator[tuple[bytes, bytes]], cursor.iternext())
+            yield from cast(Iterator[tuple[bytes, bytes]], cursor.iternext())
 
     def raw(self, table: bytes, key: bytes) -> bytes | None:
         """What a table has under a key, as it is stored."""
