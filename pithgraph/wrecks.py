@@ -22,9 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import msgspec
-
-from pithgraph.errors import LogError, PithgraphError
+from pithgraph.errors import LogError
 from pithgraph.log import layout
 from pithgraph.log.compression import Codec, codec_of
 from pithgraph.log.pages import (
@@ -42,6 +40,7 @@ from pithgraph.log.pages import (
 from pithgraph.log.reader import DATA_FILE
 from pithgraph.log.snapshot import COMPRESSION, DICTIONARY
 from pithgraph.merkle import Tile
+from pithgraph.stored import BAD_ROW
 
 _PAGES_KEPT: Final = 4096
 _MOST_LEVELS: Final = 32  # as LMDB has it
@@ -373,7 +372,7 @@ _SAYS_ITS_TABLE: Final[dict[bytes, Callable[[bytes, bytes], object]]] = {
 def _is_row_of(table: bytes, key: bytes, value: bytes) -> bool:
     try:
         _SAYS_ITS_TABLE[table](key, value)
-    except (PithgraphError, msgspec.MsgspecError, struct.error, ValueError):
+    except BAD_ROW:
         return False
     return True
 
