@@ -30,7 +30,7 @@ from pithgraph.merging import Merging
 from pithgraph.merkle import EMPTY_EDGE, Edge, extend
 from pithgraph.ordinary import Cut, EventClass, cut
 from pithgraph.stored import BAD_ROW, Finding, StoredRow, place, stored_rows
-from pithgraph.validation import Facts, ReceiptTrial, Trial, establish
+from pithgraph.validation import Facts, ReceiptTrial, Trial, establish, is_judged_like_its_class
 
 _LEAVES_AT_ONCE: Final = 4096
 _COUNTERS: Final = (b"events", b"papers", b"refused")
@@ -161,6 +161,9 @@ class Check:
             parts = _parts(event, event_class)
             if parts is None or layout.ordinary_content(parts) != row.content:
                 yield Finding("events", where, "the row is not the one that its event is cut to")
+            elif not is_judged_like_its_class(event):
+                # A replay asks its class alone.
+                yield Finding("events", where, "the row is that of a valid event, and it is none")
         link = layout.NO_LINK if parts is None else layout.link_of(parts)
         key = layout.paper_key(parse_pith_number(event.subject))
         key += layout.merge_order(event) + position

@@ -32,7 +32,14 @@ from pithgraph.log.snapshot import COMPRESSION
 from pithgraph.merkle import HASH_BYTES, TILE_WIDTH, Tile, leaf_hash
 from pithgraph.ordinary import EventClass, class_of
 from pithgraph.stored import BAD_ROW, place
-from pithgraph.validation import VERIFIED, Facts, establish, is_authentic, judge
+from pithgraph.validation import (
+    VERIFIED,
+    Facts,
+    establish,
+    is_authentic,
+    is_judged_like_its_class,
+    judge,
+)
 from pithgraph.wrecks import OldLog, spans_of
 
 # Where the signer stands in an ordinary event's row.
@@ -267,6 +274,8 @@ class Taking:
             self.established += 1
             if judge(event, facts, self._keyring, VERIFIED).reason is None:
                 event_class = class_of(event, facts)
+        elif not is_judged_like_its_class(event):
+            event_class = None  # whoever gave it one, it is judged like no other
         if self.moved is None and found.position != self._size:
             self.moved = self._size
         packed = b"" if event_class is None else layout.packed_class(event_class)

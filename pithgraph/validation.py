@@ -149,12 +149,13 @@ def is_judged_like_its_class(event: Event) -> bool:
     same event_type and the same signer, whose key has no window: the checks look at nothing else,
     but at the time and the forms that are asked here."""
     view = event.view
+    if view is None or (kind := KINDS.get(view.event_type)) is None:
+        return False
     return (
-        view is not None
-        and view.signature is not None
+        view.signature is not None
         and view.signature.key_id == event.signer.key_id
         and is_timestamp(view.created_at)
-        and KINDS[view.event_type].target.fullmatch(view.target) is not None
+        and kind.target.fullmatch(view.target) is not None
     )
 
 

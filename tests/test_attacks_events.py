@@ -370,7 +370,7 @@ WEAKENED: list[tuple[Attack, Weakening]] = [
         )
         for old in (
             "view.signature.key_id == event.signer.key_id",
-            "KINDS[view.event_type].target.fullmatch(view.target) is not None",
+            "kind.target.fullmatch(view.target) is not None",
         )
     ),
     (test_a_time_that_is_none, unlisted("invalid_timestamp")),

@@ -592,6 +592,8 @@ def cases(patient: Patient) -> dict[str, Case]:
     broken = content[: layout.HEADER_BYTES] + b"?" + content[layout.HEADER_BYTES + 1 :]
     more = msgspec.structs.replace(state, event_count=state.event_count + 1)
     (of_facts,) = changed_positions(patient, facts)
+    no_day = content.replace(b'"created_at":"2026-06-', b'"created_at":"2026-13-', 1)
+    assert no_day != content
     no_id = content.replace(b'"sha256:', b'"sia256:', 1)  # of its first event
     return {
         "format": Case(
@@ -640,7 +642,13 @@ def cases(patient: Patient) -> dict[str, Case]:
             put(b"events", block, no_id),
             ("events", f"position {position}", "its event is cut to"),
             (Check, "_event"),
-            ('"events", where, "the row', "where"),
+            ('"events", where, "the row is not', "where"),
+        ),
+        "a row of no valid event": Case(
+            put(b"events", block, no_day),
+            ("events", f"position {position}", "it is none"),
+            (Check, "_event"),
+            ('"events", where, "the row is that', "where"),
         ),
         "facts": Case(
             facts,

@@ -583,7 +583,7 @@ INGEST_FAULTS: dict[str, Fault] = {
     f"{what} of an event is not asked": Fault(preparing, "is_judged_like_its_class", old, new)
     for what, old, new in (
         ("the time", "is_timestamp(view.created_at)", "True"),
-        ("the target", "KINDS[view.event_type].target.fullmatch(view.target) is not None", "True"),
+        ("the target", "kind.target.fullmatch(view.target) is not None", "True"),
         ("the key_id", "view.signature.key_id == event.signer.key_id", "True"),
     )
 }

@@ -22,13 +22,16 @@ from damage import RING, Damage, Patient, build
 from pithgraph import repairing
 from pithgraph.checking import Check
 from pithgraph.errors import LogError
+from pithgraph.events import Event
 from pithgraph.fsck import Fsck
 from pithgraph.ingestion import ingest_pieces
 from pithgraph.log import Log, LogWriter, layout
+from pithgraph.log.batch import NewEvent
+from pithgraph.ordinary import class_of
 from pithgraph.repairing import Repaired, repair
 from pithgraph.replaying import replay
 from pithgraph.sources import Piece
-from pithgraph.validation import ASSURANCES
+from pithgraph.validation import ASSURANCES, VERIFIED, establish, judge
 from signing import at, canonical, signed_event
 
 DERIVED = (b"by_digest", b"by_paper", b"papers", b"tiles", b"states")
@@ -346,6 +349,42 @@ def test_without_any_class_every_event_is_recognised(sound: Path, tmp_path: Path
     done = repair(folder, keyring=RING)
     assert done.established > 15
     assert Said(folder) == Said(sound)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"created_at": "2026-02-30T00:00:00Z"}, "invalid_timestamp"),
+        ({"target": "nothing:"}, "target_mismatch"),
+        ({"event_type": "rumour"}, "unknown_event_type"),
+    ],
+)
+def test_an_event_that_is_stored_as_a_valid_one_is_found_and_judged(
+    sound: Path, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    """By somebody who knows the layout: its signature verifies, so that its facts are right."""
+    folder = tmp_path / "log"
+    shutil.copytree(sound, folder)
+    event = Event.from_bytes(canonical(signed_event("mirror_hint", **changes)))
+    facts = establish(event, RING)
+    assert judge(event, facts, RING, VERIFIED).reason == reason
+    event_class = class_of(event, facts)
+    assert event_class is not None
+    packed = layout.packed_class(event_class)
+    with LogWriter.open(folder) as log:
+        log.append([NewEvent.of(event, facts, event_class, packed, valid=True)])
+        with log.snapshot() as snapshot:
+            (finding,) = Check(snapshot, RING)
+            where = f"position {snapshot.size - 1}"
+    assert (finding.table, finding.where) == ("events", where)
+    assert "that of a valid event" in finding.detail
+    done = repair(folder, keyring=RING)
+    assert (done.lost, done.set_aside, done.moved) == (0, 0, None)
+    assert Said(folder).events[:-1] == Said(sound).events
+    with Log.open(folder) as log:
+        states = {state.pith_number: state for state in replay(log, keyring=RING)}
+    invalid = {one.event_id: one.reason for one in states[event.subject].invalid_events}
+    assert invalid[event.event_id] == reason
 
 
 def test_a_block_under_a_wrong_key_goes_back_to_its_place(sound: Path, tmp_path: Path) -> None:
