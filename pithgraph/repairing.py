@@ -40,23 +40,29 @@ _MOST_TRANSACTIONS: Final = 2**62  # a damaged number may be any
 
 class Repaired(NamedTuple):
     """What a repair did. `events`, `aliases` and `refused` count what the log holds now, `lost` the
-    events and `lost_aliases` the alias rows that it held before and does not hold now,
-    `established` the events whose facts had to be established anew. `set_aside` counts the rows
-    that stand in the file `aside`, None where there are none. `kept` is the old log's file under
-    its new name, where something of it was lost; else None. `moved` is the first position at which
-    the log has another event than before, or none where it had one; None where it has the same
-    events at the same positions."""
+    events, `lost_aliases` the alias rows and `lost_refused` the refused rows that it held before
+    and does not hold now, `established` the events whose facts had to be established anew.
+    `set_aside` counts the rows that stand in the file `aside`, None where there are none. `kept` is
+    the old log's file under its new name, where something of it was lost; else None. `moved` is the
+    first position at which the log has another event than before, or none where it had one; None
+    where it has the same events at the same positions."""
 
     events: int
     aliases: int
     refused: int
     lost: int
     lost_aliases: int
+    lost_refused: int
     established: int
     set_aside: int
     aside: Path | None
     kept: Path | None
     moved: int | None
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether the log holds less than before."""
+        return bool(self.lost or self.lost_aliases or self.lost_refused)
 
 
 def repair(
@@ -90,7 +96,7 @@ def repair(
                 repaired = repaired._replace(aside=_new_path(folder, SET_ASIDE))
                 os.replace(beside / _ASIDE_FILE, repaired.aside or "")
                 _sync(folder)
-            if repaired.lost or repaired.lost_aliases:
+            if repaired.has_lost:
                 repaired = repaired._replace(kept=_new_path(folder, KEPT))
                 _keep(folder / DATA_FILE, repaired.kept or folder)
             _give_alike(folder / DATA_FILE, beside / DATA_FILE)
@@ -206,13 +212,15 @@ def _rebuild_as(
         taken.all()
         aside.sync()
         with new.snapshot() as made:
-            aliases, lost = made.entries(b"aliases"), max(_held(old) - made.size, 0)
+            aliases, refused = made.entries(b"aliases"), made.entries(b"refused")
+            lost = max(_held(old) - made.size, 0)
             return Repaired(
                 made.size,
                 aliases,
-                made.entries(b"refused"),
+                refused,
                 lost,
                 max(_held_aliases(old) - aliases, 0),
+                max(_held_refused(old) - refused, 0),
                 taken.established,
                 aside.count,
                 None,
@@ -227,7 +235,7 @@ def _check_format(folder: Path, old: OldLog, repaired: Repaired) -> None:
     stated = old.raw(b"meta", b"format")
     if stated in (None, layout.FORMAT_VALUE):  # every pithgraph states one
         return
-    lost = repaired.lost or repaired.lost_aliases or repaired.moved is not None
+    lost = repaired.has_lost or repaired.moved is not None
     others = repaired.set_aside > 1 or set(old.tables()) != {*layout.TABLES}
     if lost or others:
         raise LogError(
@@ -240,11 +248,30 @@ def _check_format(folder: Path, old: OldLog, repaired: Repaired) -> None:
 def _held(old: OldLog) -> int:
     """How many events a log has held: of the counter and two indexes, what two of them bear out, so
     that one row too many in one of them is no event that was lost."""
-    try:
-        size = layout.read_meta(b"events", old.raw(b"meta", b"events"))
-    except LogError:
-        size = 0
+    size = _counter(old, b"events") or 0
     return sorted((size, old.entries(b"by_digest"), old.entries(b"by_paper")))[1]
+
+
+def _held_refused(old: OldLog) -> int:
+    """How many refused rows a log has held: of the counter, the table and the numbers of the rows,
+    what two bear out."""
+    counted = _counter(old, b"refused")
+    if counted is None:
+        return old.entries(b"refused")
+    size = 0
+    for key, value in old.rows(b"refused"):
+        with suppress(*BAD_ROW):
+            size = max(size, layout.read_refused_value(key, value).number + 1)
+    return sorted((counted, old.entries(b"refused"), size))[1]
+
+
+def _counter(old: OldLog, name: bytes) -> int | None:
+    """A counter of the log as a whole; None where it is damaged, or not there."""
+    stored = old.raw(b"meta", name)
+    try:
+        return None if stored is None else layout.read_meta(name, stored)
+    except LogError:
+        return None
 
 
 def _held_aliases(old: OldLog) -> int:

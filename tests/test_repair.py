@@ -109,7 +109,7 @@ def test_a_sound_log_stays_what_it_is(sound: Path, tmp_path: Path) -> None:
     assert sorted(os.listdir(folder)) == ["data.mdb", "lock.mdb", "writer.lock"]
 
 
-def test_lost_alias_rows_and_last_events_are_counted(sound: Path, tmp_path: Path) -> None:
+def test_lost_rows_and_last_events_are_counted(sound: Path, tmp_path: Path) -> None:
     patient = Patient(sound)
     rows = {table: list(patient.rows[table]) for table in patient.rows}
     patient.close()
@@ -119,9 +119,16 @@ def test_lost_alias_rows_and_last_events_are_counted(sound: Path, tmp_path: Path
         Damage(b"tiles", tuple((key, None) for key, _ in rows[b"tiles"]), "the tree"),
         Damage(b"events", ((name, block[: len(block) // 2]),), "half of the last block"),
     ]
+    first_refused = next(
+        key for key, value in rows[b"refused"] if layout.read_refused_value(key, value).number == 0
+    )
     before = Said(sound)
     done = repair(damaged(sound, tmp_path / "aliases", gone[0]), keyring=RING)
-    assert (done.lost_aliases, done.lost, done.moved) == (2, 0, None)
+    assert (done.lost_aliases, done.lost_refused, done.lost, done.moved) == (2, 0, 0, None)
+    refusal = Damage(b"refused", ((first_refused, None),), "a refused row")
+    done = repair(damaged(sound, tmp_path / "refused", refusal), keyring=RING)
+    assert (done.lost_aliases, done.lost_refused, done.lost, done.moved) == (0, 1, 0, None)
+    assert done.kept is not None
     # Without the tree nothing but the counters tells that there were more.
     folder = damaged(sound, tmp_path / "events", *gone[1:])
     done = repair(folder, keyring=RING)
@@ -152,7 +159,7 @@ def test_each_of_a_sample_of_damages_is_repaired(sound: Path, tmp_path: Path, ta
         after = Said(folder)
         rows = set_aside(done)
         if name in DERIVED or name in (b"classes", b"meta"):
-            assert (done.moved, done.lost) == (None, 0), damage.what
+            assert (done.moved, done.lost, done.lost_refused) == (None, 0, 0), damage.what
             assert after.events == before.events, damage.what
             assert after.root == before.root
             assert after.states == before.states
@@ -172,6 +179,9 @@ def test_each_of_a_sample_of_damages_is_repaired(sound: Path, tmp_path: Path, ta
                 key for key, _ in getattr(after, table)
             }
             assert len(lost) <= 2
+            said = done.lost_aliases if name == b"aliases" else done.lost_refused
+            assert said == len(lost), damage.what
+            assert (done.kept is None) == (not lost)
         shutil.rmtree(folder)
 
 

@@ -39,6 +39,7 @@ class Sound:
             self.events = [snapshot.event_at(n).event.canonical for n in range(snapshot.size)]
             self.aliases = [key for key, _ in snapshot.rows(b"aliases")]
             self.blocks = [value for _, value in snapshot.rows(b"events")]
+            self.refused = snapshot.entries(b"refused")
 
     def flags(self, page: int) -> int:
         own, _, flags = struct.unpack_from("=QHH", self.data, page * PAGE)
@@ -118,7 +119,8 @@ def outcome(sound: Sound, folder: Path, pages: range) -> str:
     on_pages = {key for page in pages for key in sound.aliases_on(page)}
     assert aliases >= {*sound.aliases} - on_pages
     assert done.lost_aliases == len(sound.aliases) - len(aliases)
-    assert (done.kept is None) == (done.lost == done.lost_aliases == 0)
+    assert done.lost_refused == sound.refused - done.refused
+    assert (done.kept is None) == (done.lost == done.lost_aliases == done.lost_refused == 0)
     if done.kept is not None:
         assert done.kept.read_bytes() == before
     return "repaired"

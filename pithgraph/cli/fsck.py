@@ -101,6 +101,7 @@ def _repair(log_path: str, keyring_path: str | None, as_json: bool) -> bool:
     out(
         f"repaired: {done.events} events, {done.aliases} alias rows, {done.refused} refused; "
         f"events lost: {done.lost}; alias rows lost: {done.lost_aliases}; "
+        f"refused rows lost: {done.lost_refused}; "
         f"facts established anew: {done.established}; set aside: {done.set_aside}"
     )
     if done.aside is not None:
