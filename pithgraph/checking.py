@@ -229,8 +229,9 @@ class Check:
             try:
                 layout.unsealed(paper, value)
                 counters = layout.read_counters(value)
+                parse_pith_number(layout.name_of(paper))
             except BAD_ROW as error:
-                yield Finding("papers", place(paper), f"the counters are damaged: {error}")
+                yield Finding("papers", place(paper), f"the row is damaged: {error}")
                 continue
             if [counters.events, counters.aliases] != counts:
                 detail = (
@@ -238,6 +239,11 @@ class Check:
                     f"indexes have {counts[0]} and {counts[1]}"
                 )
                 yield Finding("papers", place(paper), detail)
+            elif not any(counts):
+                yield Finding("papers", place(paper), "no event and no alias row is of this paper")
+            elif counters.unauthentic > counters.events:
+                more = f"{counters.unauthentic} of {counters.events} events count as unauthentic"
+                yield Finding("papers", place(paper), more)
         for index in indexes:
             yield from index.before(None)
 
@@ -261,15 +267,24 @@ class Check:
 
     def _classes(self) -> Iterator[Finding]:
         numbers = set()
+        known: dict[bytes, int] = {}
         for key, value in self._snapshot.rows(b"classes"):
-            numbers.add(int.from_bytes(key, "big"))
+            number = int.from_bytes(key, "big")
+            numbers.add(number)
             try:
-                layout.read_packed_class(layout.unsealed(key, value))
+                packed = layout.unsealed(key, value)
+                layout.read_packed_class(packed)
             except BAD_ROW as error:
-                yield Finding("classes", str(int.from_bytes(key, "big")), str(error))
+                yield Finding("classes", str(number), str(error))
+                continue
+            if (same := known.setdefault(packed, number)) != number:
+                yield Finding("classes", str(number), f"it is that of number {same}, too")
         for number in sorted(numbers ^ (self._used - {layout.NO_CLASS})):
             what = "no event has it" if number in numbers else "it is missing"
             yield Finding("classes", str(number), what)
+        if (last := max(numbers, default=0)) != len(numbers):
+            detail = f"there are {len(numbers)}: the number of the next is taken already"
+            yield Finding("classes", str(last), detail)
 
     def _aliases(self) -> Iterator[Finding]:
         for key, value in self._snapshot.rows(b"aliases"):

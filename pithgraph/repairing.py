@@ -85,7 +85,7 @@ def repair(
         Log.open(folder)  # which says so
     beside = folder / REPAIR_FOLDER
     with writer_lock(folder):
-        shutil.rmtree(beside, ignore_errors=True)
+        _remove(beside)
         try:
             repaired = _rebuild(folder, beside, keyring, progress)
             _continue(folder, beside)
@@ -104,7 +104,7 @@ def repair(
         except OSError as error:
             raise LogError(f"{folder}: {error.strerror}; nothing was repaired") from None
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            _remove(beside)
         try:
             _sync(folder)
         except OSError as error:
@@ -147,9 +147,16 @@ def _keep(old: Path, kept: Path) -> None:
     _sync(kept.parent)
 
 
+def _remove(beside: Path) -> None:
+    """Remove a folder; of a link, which may lead to another log, the link."""
+    if beside.is_symlink():
+        beside.unlink()
+    shutil.rmtree(beside, ignore_errors=True)
+
+
 def _new_path(folder: Path, name: str) -> Path:
     paths = (folder / name.format(number) for number in count(1))
-    return next(path for path in paths if not path.exists())
+    return next(path for path in paths if not os.path.lexists(path))
 
 
 def _check(beside: Path, keyring: Keyring) -> None:
@@ -175,7 +182,7 @@ def _rebuild(
 ) -> Repaired:
     with OldLog(folder) as old:
         for compression in _compressions(old):
-            shutil.rmtree(beside, ignore_errors=True)
+            _remove(beside)
             repaired = _rebuild_as(compression, old, beside, keyring, progress)
             if repaired.events or not repaired.lost:
                 _check_format(folder, old, repaired)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import lmdb
+import msgspec
 import pytest
 
 import signing
@@ -214,6 +215,12 @@ class Patient:
                 yield Damage(
                     table, ((key, None), (other, copy)), f"{name} moved under a right seal"
                 )
+        last, value = self.rows[b"classes"][-1]
+        further = layout.class_key(int.from_bytes(last, "big") + 1)
+        event_class = layout.read_packed_class(value[16:])
+        packed = layout.packed_class(msgspec.structs.replace(event_class, event_type="rumour"))
+        made = layout.sealed(further, packed)
+        yield Damage(b"classes", ((further, made),), "a class that no event has")
         for key, value in self.rows[b"papers"]:
             counters = layout.read_counters(value)
             for name in ("events", "aliases"):

@@ -347,6 +347,17 @@ def test_facts_that_no_event_has_are_no_traceback(plain: Patient) -> None:
     assert tried > 3
 
 
+def test_where_a_number_is_taken_already_nothing_is_appended(tmp_path: Path) -> None:
+    """A new class would come in the place of another, and with it all events of that one."""
+    build(tmp_path)
+    patient = Patient(tmp_path)
+    (_, value), (again, _), *_ = patient.rows[b"classes"]
+    patient.keep(Damage(b"classes", ((again, layout.sealed(again, value[16:])),), ""))
+    patient.close()
+    with pytest.raises(LogError, match="its classes are not numbered in turn"):
+        LogWriter.open(tmp_path)
+
+
 def test_a_class_of_another_type_is_no_traceback(plain: Patient) -> None:
     """Rows joined by the class of others: they give no event, or one that is malformed."""
     classes = dict(plain.rows[b"classes"])
@@ -478,7 +489,7 @@ FAULTS: list[tuple[bytes, *tuple[Fault, ...]]] = [
         COUNTERS,
         MERGED_AGAIN,
     ),
-    (b"papers", COUNTERS),
+    (b"papers", COUNTERS, Fault(Check, "_papers", "not any(counts)", "False")),
     (b"meta", COUNTERS),
     (b"meta", Fault(Check, "_meta", "name not in _META", "False")),
     (b"meta", Fault(Check, "_unreadable", "stated != layout.FORMAT_VALUE", "False")),
@@ -569,6 +580,8 @@ def cases(patient: Patient) -> dict[str, Case]:
     ]
     cached, stored_state, state = ours[1]
     counted = layout.read_counters(rows[b"papers"][1][1])
+    strangers = counted._replace(unauthentic=counted.events + 1)
+    unknown = b"A" * 26 + second[26:]
     facts = next(resealed_facts(patient, recomputing))
 
     def put(table: bytes, key: bytes, value: bytes | None) -> Damage:
@@ -713,7 +726,7 @@ def cases(patient: Patient) -> dict[str, Case]:
         ),
         "counters": Case(
             flipped(b"papers", *rows[b"papers"][1]),
-            ("papers", spoken(second), "the counters are damaged"),
+            ("papers", spoken(second), "the row is damaged"),
             (Check, "_papers"),
             ('"papers", place(paper), f', "place(paper)"),
         ),
@@ -722,6 +735,18 @@ def cases(patient: Patient) -> dict[str, Case]:
             ("papers", spoken(second), "99 events and"),
             (Check, "_papers"),
             ('"papers", place(paper), detail', "place(paper)"),
+        ),
+        "no rows": Case(
+            put(b"papers", unknown, layout.counters_value(unknown, NOTHING)),
+            ("papers", spoken(unknown), "no event and no alias row"),
+            (Check, "_papers"),
+            ('"papers", place(paper), "no', "place(paper)"),
+        ),
+        "too many that count as unauthentic": Case(
+            put(b"papers", second, layout.counters_value(second, strangers)),
+            ("papers", spoken(second), f"{counted.events + 1} of {counted.events} events"),
+            (Check, "_papers"),
+            ('"papers", place(paper), more', "place(paper)"),
         ),
         "no counters": Case(
             put(b"papers", first, None),
@@ -733,13 +758,25 @@ def cases(patient: Patient) -> dict[str, Case]:
             flipped(b"classes", class_key, packed),
             ("classes", "2", "not what was written"),
             (Check, "_classes"),
-            ('"classes", str(int.from_bytes(key, "big")), ', 'str(int.from_bytes(key, "big"))'),
+            ('"classes", str(number), str', "str(number)"),
         ),
         "no class": Case(
             put(b"classes", class_key, None),
             ("classes", "2", "it is missing"),
             (Check, "_classes"),
-            ('"classes", str(number), ', "str(number)"),
+            ('"classes", str(number), what', "str(number)"),
+        ),
+        "a class of two numbers": Case(
+            put(b"classes", class_key, layout.sealed(class_key, rows[b"classes"][0][1][16:])),
+            ("classes", "2", "it is that of number 1, too"),
+            (Check, "_classes"),
+            ('"classes", str(number), f', "str(number)"),
+        ),
+        "a gap in the numbers": Case(
+            put(b"classes", class_key, None),
+            ("classes", str(len(rows[b"classes"])), "the next is taken already"),
+            (Check, "_classes"),
+            ('"classes", str(last), detail', "str(last)"),
         ),
         "an alias row": Case(
             flipped(b"aliases", alias, stored_alias),

@@ -33,6 +33,7 @@ from pithgraph.merge import PaperAlias, merge_events
 from pithgraph.merkle import HASH_BYTES, Tile
 from pithgraph.preparing import Preparer
 from pithgraph.proofs import build_proof, verify_proof
+from pithgraph.repairing import repair
 from pithgraph.replaying import current_state, proofs_of, replay
 from pithgraph.sources import Piece
 from signing import PAPER, REGISTRY, STRANGER, at, canonical, signed_event
@@ -914,6 +915,47 @@ def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(LogError):
         LogWriter.open(tmp_path / "log")
     assert precious.read_text() == "mine"
+
+
+@pytest.mark.parametrize("file", ["lock.mdb", "writer.lock"])
+def test_what_a_link_in_place_of_a_log_s_file_leads_to_stays(tmp_path: Path, file: str) -> None:
+    log, precious = tmp_path / "log", tmp_path / "precious"
+    with LogWriter.open(log) as writer:
+        put(writer, *snapshots(1))
+    precious.write_bytes(b"mine" * 50_000)  # longer than LMDB's own
+    (log / file).unlink()
+    (log / file).symlink_to(precious)
+    opening = (LogWriter.open, Log.open, Log.open_damaged)
+    for action in opening if file == "lock.mdb" else (LogWriter.open, repair_of):
+        with pytest.raises(LogError):
+            action(log)
+    if file == "lock.mdb":
+        repair_of(log)  # which reads no log by LMDB but the one that it has made
+    assert precious.read_bytes() == b"mine" * 50_000
+
+
+def repair_of(log: Path) -> None:
+    repair(log, keyring=KEYRING)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_without_lmdb_s_lock_file_nothing_is_read_or_written(tmp_path: Path, again: bool) -> None:
+    """Another process would make a new one, and know nothing of this one's views."""
+    with LogWriter.open(tmp_path) as log:
+        put(log, *snapshots(2))
+    gone = r"lock\.mdb was removed or replaced"
+    for opened in (Log.open, LogWriter.open):
+        with opened(tmp_path) as log:
+            (tmp_path / "lock.mdb").unlink()
+            if again:
+                (tmp_path / "lock.mdb").touch()
+            with pytest.raises(LogError, match=gone), log.snapshot():
+                pass
+            if isinstance(log, LogWriter):
+                with pytest.raises(LogError, match=gone):
+                    put(log, *snapshots(3))
+        with Log.open(tmp_path) as log, log.snapshot() as snapshot:
+            assert snapshot.size == 2
 
 
 def test_a_batch_that_brings_nothing_writes_nothing(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 import signing
 from benchmarks import corpus
 from pithgraph.errors import LogError
-from pithgraph.events import Event
+from pithgraph.events import MAX_EVENT_BYTES, Event
 from pithgraph.ingestion import Ingested, ingest_pieces
 from pithgraph.keyring import Keyring
 from pithgraph.log import Log, LogWriter, compression, layout
@@ -247,6 +247,24 @@ def test_the_map_grows_in_mid_batch_and_numbers_no_class_twice(tmp_path: Path) -
 
 
 # --- compression -----------------------------------------------------------------------------
+
+
+def test_of_a_content_no_more_is_read_than_an_event_may_have() -> None:
+    """Whatever the first bytes of a frame say: so much is reserved before anything is read."""
+    codec = compression.codec_of(compression.ZSTD, None)
+    most = 2 * MAX_EVENT_BYTES
+    assert codec.decompress(codec.compress(bytes(most))) == bytes(most)
+    frame = bytearray(codec.compress(b"an event"))
+    assert codec.decompress(bytes(frame)) == b"an event"
+    frame[4] = 0xE0  # the size is of eight bytes
+    streamed = pytest.importorskip("zstandard").ZstdCompressor().compressobj()
+    for damaged in (
+        codec.compress(bytes(most + 1)),
+        bytes(frame).ljust(32, b"\x7f"),
+        streamed.compress(bytes(most)) + streamed.flush(),  # says nothing of its size
+    ):
+        with pytest.raises(LogError, match="a stored row is damaged: it says that it has"):
+            codec.decompress(damaged)
 
 
 def test_without_zstandard_a_compressed_log_names_the_extra(

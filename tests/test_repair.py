@@ -449,6 +449,22 @@ def test_a_log_that_somebody_writes_to_is_not_repaired(sound: Path, tmp_path: Pa
         repair(tmp_path / "nothing", keyring=RING)
 
 
+def test_a_link_is_no_folder_of_an_earlier_repair(sound: Path, tmp_path: Path) -> None:
+    """It may lead to another log."""
+    folder, other = damaged(sound, tmp_path / "log"), damaged(sound, tmp_path / "other")
+    before = (other / "data.mdb").read_bytes()
+    (folder / "repair.tmp").symlink_to(other)
+    (folder / "before-repair-1.mdb").symlink_to(tmp_path / "elsewhere")
+    patient = Patient(folder)
+    patient.keep(Damage(b"aliases", ((patient.rows[b"aliases"][0][0], None),), ""))
+    patient.close()
+    done = repair(folder, keyring=RING)
+    assert (done.lost_aliases, done.kept) == (1, folder / "before-repair-2.mdb")
+    assert (other / "data.mdb").read_bytes() == before
+    assert not (tmp_path / "elsewhere").exists()
+    assert not (folder / "repair.tmp").is_symlink()
+
+
 def test_a_reader_goes_on_with_the_old_log(sound: Path, tmp_path: Path) -> None:
     folder = damaged(sound, tmp_path / "log")
     reader = os.open(folder / "data.mdb", os.O_RDONLY)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import click
 
@@ -64,7 +63,7 @@ def command(
     pithgraph ingest --log my-log bundles/ more-events.jsonl.gz
     """
     limits = Limits(max_line, max_document)
-    if not Path(log_path).exists():
+    if not os.path.exists(log_path):
         load_keyring(keyring_path)  # one that is refused makes no log
         _check_there(paths)
     try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from pithgraph.errors import LogError
+from pithgraph.events import MAX_EVENT_BYTES
 
 # How the log names them: no one byte changed makes one of another.
 NONE: Final = "none"
@@ -20,6 +21,7 @@ KNOWN: Final = (NONE, ZSTD)
 TRAINING_EVENTS: Final = 1000
 _DICTIONARY_BYTES: Final = 64 * 1024
 _LEVEL: Final = 3
+_MOST_BYTES: Final = 2 * MAX_EVENT_BYTES  # of a content: an event, and what is known of it
 
 
 class Codec(NamedTuple):
@@ -48,6 +50,9 @@ def codec_of(compression: str, dictionary: bytes | None) -> Codec:
 
     def decompress(data: bytes) -> bytes:
         try:
+            size = zstd.frame_content_size(data)
+            if not 0 <= size <= _MOST_BYTES:  # all of that would be reserved at once
+                raise zstd.ZstdError(f"it says that it has {size} bytes")
             return bytes(inner(data))
         except zstd.ZstdError as error:
             raise LogError(

@@ -115,6 +115,7 @@ class Log:
         self._process = os.getpid()
         self._classes: dict[int, EventClass] = {}  # only added to, so every view may share them
         self._file: tuple[int, int] | None = None
+        self._readers: tuple[int, int] | None = None
         watch(self)
 
     @classmethod
@@ -147,10 +148,11 @@ class Log:
             raise LogError(f"{folder}: {error.strerror}") from None
         if not there:
             raise LogError(f"{folder}: there is no log. `pithgraph ingest --log` makes one.")
-        check_not_empty(folder)
+        check_files(folder)
         file = identity(folder / DATA_FILE)  # before, so that what replaces it later is noticed
         with lmdb_errors(folder):
             environment = _open_readonly(folder)
+            readers = identity(folder / READER_FILE)
             try:
                 if not damaged:
                     check_whole(folder, environment)
@@ -158,7 +160,7 @@ class Log:
                 check_last(folder, environment)
                 tables: dict[bytes, Any] = {}
                 log = cls(folder, environment, tables)
-                log._file = file
+                log._file, log._readers = file, readers
                 for name in layout.TABLES:  # meta is the first: it says how to read the others
                     try:
                         tables[name] = environment.open_db(name, create=False)
@@ -195,6 +197,7 @@ class Log:
         """One consistent view of the log, whatever a writer appends meanwhile. A view that is held
         while a writer of the same process outgrows the map ends there: read again."""
         self._check_process()
+        self._check_readers()
         with lmdb_errors(self.path):
             try:
                 rows, blocks = self._begin_both()
@@ -269,6 +272,17 @@ class Log:
         is appended there does not come here."""
         return identity(self.path / DATA_FILE) != self._file
 
+    def _check_readers(self) -> None:
+        """Raise LogError where LMDB's lock file is another now: neither would writers know of this
+        one's views, and write over what they read, nor this one of other readers'."""
+        if self._readers is None or identity(self.path / READER_FILE) == self._readers:
+            return
+        if not self.has_moved():
+            raise LogError(
+                f"{self.path}: {READER_FILE} was removed or replaced while the log was open: open "
+                "it again"
+            )
+
     def _check_process(self) -> None:
         if self._is_forked():
             raise opened_before(self.path)
@@ -318,8 +332,14 @@ def identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def check_not_empty(folder: Path) -> None:
-    """Raise LogError where a log's file has nothing in it: LMDB would make another log there."""
+def check_files(folder: Path) -> None:
+    """Raise LogError where LMDB would write what it should not: another log into a log's file that
+    has nothing in it, or its lock file into what a link leads to."""
+    if (folder / READER_FILE).is_symlink():
+        raise LogError(
+            f"{folder}: {READER_FILE} is a link, and what it leads to would be overwritten: remove "
+            "it"
+        )
     try:
         empty = (folder / DATA_FILE).stat().st_size == 0
     except OSError as error:

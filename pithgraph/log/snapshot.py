@@ -215,11 +215,16 @@ class Snapshot:
         return None if value is None else int.from_bytes(value, "big")
 
     def class_numbers(self) -> dict[bytes, int]:
-        """The number of every class, by its packed form."""
-        return {
+        """The number of every class, by its packed form. Raises LogError where they do not count
+        the classes: the next number would be one that is taken."""
+        numbers = {
             layout.unsealed(key, value): int.from_bytes(key, "big")
             for key, value in self._rows(b"classes", b"")
         }
+        if max(numbers.values(), default=0) != len(numbers):
+            detail = "its classes are not numbered in turn"
+            raise LogError(f"{self._path}: damaged: {detail}. {RESTORE}")
+        return numbers
 
     def class_of(self, number: int) -> EventClass | None:
         """The class of this number; None for 0, which is that of events without one. Raises

@@ -32,8 +32,8 @@ from pithgraph.log.reader import (
     MAX_READERS,
     READER_FILE,
     Log,
+    check_files,
     check_last,
-    check_not_empty,
     check_whole,
     identity,
     lmdb_errors,
@@ -95,6 +95,7 @@ class LogWriter(Log):
                     max_readers=MAX_READERS,
                     meminit=False,
                 )
+                readers = identity(folder / READER_FILE)
                 try:
                     check_whole(folder, environment)
                     environment.reader_check()
@@ -104,15 +105,15 @@ class LogWriter(Log):
                     log._check_format()
                     log._check_counters()
                     with log.snapshot() as snapshot:
-                        snapshot.check_edge()  # what is appended would be put on it
                         log._numbers = snapshot.class_numbers()
+                        snapshot.check_edge()  # what is appended would be put on it
                 except BaseException:
                     environment.close()
                     raise
         except BaseException:
             _give_back(lock)
             raise
-        log._lock = lock
+        log._lock, log._readers = lock, readers
         log._file = identity(folder / DATA_FILE)
         log._refused_rows = Counter()
         return log
@@ -164,6 +165,7 @@ class LogWriter(Log):
     def _write(self, work: Callable[[lmdb.Transaction], Result]) -> Result:
         self._check_process()
         self._check_lock()
+        self._check_readers()
         with lmdb_errors(self.path):
             while True:
                 try:
@@ -245,7 +247,7 @@ def _prepare(folder: Path, compression: str) -> int:
         if not (folder / DATA_FILE).exists():
             make_log(folder, compression)
         # Also of a log that is there: its maker may have been killed before this.
-        check_not_empty(folder)
+        check_files(folder)
         sync_folder(folder)
         _reserve_reader_table(folder)
         return (folder / DATA_FILE).stat().st_size
