@@ -399,6 +399,10 @@ def test_a_log_that_is_not_there_or_locked(run, tmp_path: Path) -> None:  # type
         done = run(*arguments)
         assert done.code == 4
         assert "there is no log" in done.err
+    for verb in (("stat",), ("ingest", jsonl(tmp_path / "e.jsonl", signed_event()))):
+        done = run(verb[0], "--log", "a name too long " * 20, *verb[1:])
+        assert done.code == 4
+        assert "File name too long" in done.err
     with LogWriter.open(tmp_path / "log"):
         done = run("ingest", "--log", tmp_path / "log", "-")
     assert done.code == 4
