@@ -115,6 +115,7 @@ class Log:
         self._process = os.getpid()
         self._classes: dict[int, EventClass] = {}  # only added to, so every view may share them
         self._file: tuple[int, int] | None = None
+        self._reader_file = os.path.join(path, READER_FILE)
         self._readers: tuple[int, int] | None = None
         watch(self)
 
@@ -275,7 +276,7 @@ class Log:
     def _check_readers(self) -> None:
         """Raise LogError where LMDB's lock file is another now: neither would writers know of this
         one's views, and write over what they read, nor this one of other readers'."""
-        if self._readers is None or identity(self.path / READER_FILE) == self._readers:
+        if self._readers is None or identity(self._reader_file) == self._readers:
             return
         if not self.has_moved():
             raise LogError(
@@ -323,7 +324,7 @@ def missing_table(folder: Path, name: bytes) -> LogError:
     return LogError(f"{folder}: damaged: the table {name.decode()} is missing. {RESTORE}")
 
 
-def identity(path: Path) -> tuple[int, int] | None:
+def identity(path: str | Path) -> tuple[int, int] | None:
     """Which file a path leads to: device and inode."""
     try:
         status = os.stat(path)
