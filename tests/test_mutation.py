@@ -20,6 +20,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "validation": (
         *(MERGED, "tests/test_preparing.py", "tests/test_events.py", "tests/test_audit.py"),
         *("tests/test_ordinary.py", "tests/test_merge.py", "tests/test_attacks_keys.py"),
+        "tests/test_repair.py::test_an_event_that_is_stored_as_a_valid_one_is_found_and_judged",
     ),
     "kinds": (MERGED, "tests/test_events.py"),
     "resolution": (
