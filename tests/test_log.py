@@ -953,7 +953,7 @@ def test_without_lmdb_s_lock_file_nothing_is_read_or_written(tmp_path: Path, aga
                 pass
             if isinstance(log, LogWriter):
                 with pytest.raises(LogError, match=gone):
-                    put(log, *snapshots(3))
+                    log.append([])
         with Log.open(tmp_path) as log, log.snapshot() as snapshot:
             assert snapshot.size == 2
 
